@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from meshkit.cluster.journal import CONFIG_MAP, NAMESPACE
 from meshkit.errors import BadInput, UnknownName
@@ -141,11 +141,10 @@ def _object(text: str | None) -> dict[str, Any] | None:
 
 
 def _command(found: Mapping[str, Any]) -> Command | None:
-    names = ("command_id", "verb", "who")
-    texts = [found.get(name) for name in names]
-    if not all(isinstance(text, str) for text in texts) or found["verb"] not in get_args(Verb):
-        return None
-    return Command(*texts)
+    command_id, verb, who = (found.get(name) for name in ("command_id", "verb", "who"))
+    if isinstance(command_id, str) and isinstance(who, str) and verb in get_args(Verb):
+        return Command(command_id, cast(Verb, verb), who)
+    return None
 
 
 def _approval(found: Mapping[str, Any]) -> Approval | None:

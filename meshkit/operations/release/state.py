@@ -216,7 +216,7 @@ def begun(record: Record) -> ReleaseState:
 
 
 def _begun(record: Record) -> ReleaseState:
-    stable, canary = map(_checked, record["weights"])
+    stable, canary = (int(_checked(weight)) for weight in record["weights"])
     release = Release(**record["release"])
     found_percent = share_percent(stable, canary)
     text = f"{record['object']}: {release.stable} to {release.canary}"
@@ -428,7 +428,7 @@ def _number(record: Record, name: str) -> float:
     return _checked(record[name])
 
 
-def _checked(found: Any) -> Any:
+def _checked(found: Any) -> int | float:
     """A number. Raises ``TypeError`` for anything else, and for what can be no time or count."""
     if isinstance(found, bool) or not isinstance(found, int | float) or not abs(found) < _MOST:
         raise TypeError(f"{found!r} is no number")

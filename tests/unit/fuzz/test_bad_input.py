@@ -39,6 +39,7 @@ from tests.unit.fuzz.inputs import (
 EACH, EACH_IN_SOAK = 112, 2250
 """Inputs for each of the nine targets: a thousand in all, and twenty thousand."""
 MOST_S = 5.0
+"""Of the processor: a busy machine stands still for longer."""
 CELL = """\
 word: str = "one"  # a word
 count: int = 1
@@ -54,14 +55,14 @@ VARIABLES = (
 
 def read(call: Callable[[], Any]) -> None:
     """Call a reader, which may refuse its input in a sentence and within MOST_S."""
-    began_s, refused = time.monotonic(), None
+    began_s, refused = time.process_time(), None
     try:
         call()
     except BadInput as error:
         refused = error
     assert refused is None or (refused.field and refused.problem and refused.remedy)
     assert len(str(refused)) < 3000, str(refused)
-    assert time.monotonic() - began_s < MOST_S
+    assert time.process_time() - began_s < MOST_S
 
 
 def read_file(text: str | bytes, *readers: Callable[[Path], Any]) -> None:
@@ -244,9 +245,9 @@ def test_twenty_thousand_inputs_are_read_or_refused(target: str, seed: int) -> N
 
 @pytest.mark.parametrize("file", sorted(SEEDS.iterdir()), ids=lambda file: file.name)
 def test_an_input_that_once_broke_a_reader_is_refused_by_name_or_line(file: Path) -> None:
-    began_s = time.monotonic()
+    began_s = time.process_time()
     with pytest.raises(MeshkitError) as refused:
         load_intents(file)
-    assert time.monotonic() - began_s < MOST_S
+    assert time.process_time() - began_s < MOST_S
     assert isinstance(refused.value, BadInput)
     assert str(file) in refused.value.field
