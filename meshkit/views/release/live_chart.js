@@ -31,6 +31,7 @@ async function render({ model, el }) {
   let figure = null;
   let revision = 0;
   let drawing = Promise.resolve();
+  let waiting = false;
 
   // plotly keeps the layout it is given and deletes its height when it resizes: it gets a copy each time.
   async function draw() {
@@ -43,6 +44,15 @@ async function render({ model, el }) {
     await plotly.react(box, figure.data, layout, { displayModeBar: false, responsive: !fixed });
     if (revision === 1) box.on("plotly_click", ({ points }) => model.send({ kind: "click", data: points[0].customdata }));
   }
+  // Changes that arrive while the browser is busy are drawn together, and its other work goes on in between.
+  function drawSoon() {
+    if (waiting) return;
+    waiting = true;
+    drawing = drawing.then(() => new Promise((done) => setTimeout(done))).then(() => {
+      waiting = false;
+      return draw();
+    });
+  }
   function change(message) {
     if (message.kind === "figure") figure = { data: message.data, layout: message.layout };
     if (message.kind === "change" && figure) {
@@ -50,7 +60,7 @@ async function render({ model, el }) {
       for (const [trace, key, value] of message.set) figure.data[trace][key] = value;
       figure.layout = { ...figure.layout, ...message.layout };
     }
-    if (figure) drawing = drawing.then(draw);
+    if (figure) drawSoon();
   }
 
   model.on("msg:custom", change);
