@@ -148,8 +148,8 @@ def _command(found: Mapping[str, Any]) -> Command | None:
 
 
 def _approval(found: Mapping[str, Any]) -> Approval | None:
-    texts = (found.get("who"), found.get("why", ""))
-    return Approval(*texts) if all(isinstance(text, str) for text in texts) else None
+    who, why = found.get("who"), found.get("why", "")
+    return Approval(who, why) if isinstance(who, str) and isinstance(why, str) else None
 
 
 def require_verb(verb: str) -> None:
