@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from meshkit.intent.destination import TLSOrigination as TLSOrigination
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
-    from meshkit.intent.egress import Egress as Egress
-    from meshkit.intent.egress import EgressPort as EgressPort
-    from meshkit.intent.exposure import Certificate as Certificate
-    from meshkit.intent.exposure import ExposedService as ExposedService
-    from meshkit.intent.exposure import Exposure as Exposure
+    from meshkit.intent.edges.egress import Egress as Egress
+    from meshkit.intent.edges.egress import EgressPort as EgressPort
+    from meshkit.intent.edges.exposure import Certificate as Certificate
+    from meshkit.intent.edges.exposure import ExposedService as ExposedService
+    from meshkit.intent.edges.exposure import Exposure as Exposure
     from meshkit.intent.gates import Gate as Gate
     from meshkit.intent.gates import SecretKey as SecretKey
     from meshkit.intent.injection import Injection as Injection
@@ -135,8 +135,8 @@ _HOMES = {
     ),
     "intent.destination": ("DestinationPolicy", "TLSOrigination"),
     "intent.document": ("load_intents", "load_values"),
-    "intent.egress": ("Egress", "EgressPort"),
-    "intent.exposure": ("Certificate", "ExposedService", "Exposure"),
+    "intent.edges.egress": ("Egress", "EgressPort"),
+    "intent.edges.exposure": ("Certificate", "ExposedService", "Exposure"),
     "intent.gates": ("Gate", "SecretKey"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from meshkit.intent.base import Part
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
-from meshkit.intent.exposure import Exposure
+from meshkit.intent.edges.egress import Egress
+from meshkit.intent.edges.exposure import Exposure
 from meshkit.intent.traffic import Route
 from meshkit.meshes import registry
 from meshkit.meshes.routing import capabilities

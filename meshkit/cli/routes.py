@@ -102,7 +102,7 @@ def set_command(service: str, shares: tuple[str, ...], **options: Any) -> int:
 
     Example: meshkit route set shop/web v1=90 v2=10
     """
-    from meshkit.intent.edits import with_split
+    from meshkit.intent.editing.route_edits import with_split
     from meshkit.operations.routes.edit import plan_split
 
     split = _shares(shares)
@@ -142,7 +142,7 @@ def add_match_command(
 
     Example: meshkit route add-match shop/web v2 --header x-user=tester
     """
-    from meshkit.intent.edits import with_match
+    from meshkit.intent.editing.route_edits import with_match
     from meshkit.operations.routes.edit import plan_match
 
     match = _match(headers, query, path, prefix, method)
@@ -183,7 +183,7 @@ def _edit(
 def _route_in(file: str, service: str, port: int | None) -> Route:
     """The Route of a Service in a file of intents."""
     from meshkit.intent.document import load_intents
-    from meshkit.intent.file_edits import routes_in
+    from meshkit.intent.editing.file_edits import routes_in
     from meshkit.operations.routes.edit import service_of
 
     found = routes_in(load_intents(file), *service_of(service), port)
@@ -198,7 +198,7 @@ def _route_in(file: str, service: str, port: int | None) -> Route:
 
 def _written(file: str, route: Route, wanted: Route, *, as_json: bool) -> str:
     """The text of a file with the changed Route, after showing what changes in it."""
-    from meshkit.intent.file_edits import edited
+    from meshkit.intent.editing.file_edits import edited
     from meshkit.kube.yaml_input import text_of
 
     before = text_of(file)

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from meshkit.errors import BadInput, UnknownName
 from meshkit.intent.base import Intent, bad_input, place, telling
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
-from meshkit.intent.exposure import Exposure
+from meshkit.intent.edges.egress import Egress
+from meshkit.intent.edges.exposure import Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability

@@ -26,7 +26,7 @@ from meshkit.errors import BadInput, ChangeFailed, Conflict, Halted, ManualActio
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
+from meshkit.intent.edges.egress import Egress
 from meshkit.intent.traffic import Route
 from meshkit.kube.steps import RELEASE_MANAGER, Step
 from meshkit.meshes import registry

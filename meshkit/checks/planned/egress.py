@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from meshkit import codes
 from meshkit.facts import Finding
 from meshkit.intent.base import Intent
-from meshkit.intent.egress import Egress
+from meshkit.intent.edges.egress import Egress
 
 
 def check(intents: Sequence[Intent]) -> Iterator[Finding]:

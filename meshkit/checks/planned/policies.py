@@ -8,7 +8,7 @@ from meshkit import codes
 from meshkit.facts import Finding, Object, Severity, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
+from meshkit.intent.edges.egress import Egress
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Mesh

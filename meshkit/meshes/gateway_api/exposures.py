@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshkit.facts import Kind
-from meshkit.intent.exposure import Certificate, ExposedService, Exposure
+from meshkit.intent.edges.exposure import Certificate, ExposedService, Exposure
 from meshkit.intent.rules import whole_weights
 from meshkit.kube.manifests import obj
 from meshkit.kube.steps import Step

@@ -8,8 +8,8 @@ from meshkit import codes
 from meshkit.facts import Finding, Need, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
-from meshkit.intent.exposure import Exposure
+from meshkit.intent.edges.egress import Egress
+from meshkit.intent.edges.exposure import Exposure
 from meshkit.intent.mesh import ControlPlane
 from meshkit.meshes.istio.ambient import intents as ambient
 from meshkit.meshes.istio.retired_hosts import new_place, retired

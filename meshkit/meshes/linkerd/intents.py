@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from meshkit.facts import Finding, Need, Snapshot
 from meshkit.intent.base import Intent
-from meshkit.intent.egress import Egress
+from meshkit.intent.edges.egress import Egress
 from meshkit.meshes.linkerd.traffic import egress
 
 

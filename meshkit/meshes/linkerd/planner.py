@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
-from meshkit.intent.exposure import Exposure
+from meshkit.intent.edges.egress import Egress
+from meshkit.intent.edges.exposure import Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
+from meshkit.intent.edges.egress import Egress
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import annotations_of, identity
 from meshkit.kube.steps import Step, ordered

@@ -13,7 +13,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import Operation
 from meshkit.errors import BadInput, Conflict, Forbidden, UnsupportedByMesh
 from meshkit.facts import Need, Object
-from meshkit.intent.edits import with_match, with_split
+from meshkit.intent.editing.route_edits import with_match, with_split
 from meshkit.intent.rules import Match
 from meshkit.intent.traffic import Route
 from meshkit.kube.kinds import SERVICE

@@ -8,8 +8,8 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.intent.document import load_intents
-from meshkit.intent.edits import with_match, with_split
-from meshkit.intent.file_edits import edited, routes_in
+from meshkit.intent.editing.file_edits import edited, routes_in
+from meshkit.intent.editing.route_edits import with_match, with_split
 from meshkit.intent.rules import Match
 from meshkit.intent.traffic import Route
 

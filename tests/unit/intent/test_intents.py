@@ -11,8 +11,8 @@ from meshkit.errors import BadInput, UnknownName
 from meshkit.intent.balancing import LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
-from meshkit.intent.exposure import Exposure
+from meshkit.intent.edges.egress import Egress
+from meshkit.intent.edges.exposure import Exposure
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.release import Margins, Release
 from meshkit.intent.rules import Fault

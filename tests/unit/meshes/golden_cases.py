@@ -9,8 +9,8 @@ from meshkit.facts import Snapshot
 from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy, TLSOrigination
-from meshkit.intent.egress import Egress, EgressPort
-from meshkit.intent.exposure import Certificate, ExposedService, Exposure
+from meshkit.intent.edges.egress import Egress, EgressPort
+from meshkit.intent.edges.exposure import Certificate, ExposedService, Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.observability import Alerts, Observability, Tracing

@@ -13,7 +13,7 @@ from meshkit.errors import BadInput
 from meshkit.facts import Object, Snapshot
 from meshkit.intent.base import Intent
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.egress import Egress
+from meshkit.intent.edges.egress import Egress
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
 from meshkit.meshes.routing import capabilities

@@ -11,7 +11,7 @@ from meshkit.checks.planned.schema import problems
 from meshkit.cluster.executor import PlannedStep
 from meshkit.errors import UnsupportedByMesh
 from meshkit.facts import Object, Snapshot
-from meshkit.intent.exposure import Exposure
+from meshkit.intent.edges.exposure import Exposure
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
 from meshkit.meshes.istio.meaning import sidecar as istio

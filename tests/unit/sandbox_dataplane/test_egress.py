@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from meshkit.facts import Snapshot
-from meshkit.intent.egress import Egress
+from meshkit.intent.edges.egress import Egress
 from meshkit.meshes import registry
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.registry import Registry

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshkit import codes
 from meshkit.facts import Finding, Need, Object, Snapshot
-from meshkit.intent.egress import Egress, EgressPort
+from meshkit.intent.edges.egress import Egress, EgressPort
 from meshkit.kube import manifests
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from meshkit import codes
 from meshkit.facts import Finding, Need, Object, Snapshot
-from meshkit.intent.exposure import ExposedService, Exposure
+from meshkit.intent.edges.exposure import ExposedService, Exposure
 from meshkit.kube.kinds import SERVICE
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step

@@ -16,7 +16,7 @@ from meshkit import codes
 from meshkit.errors import BadInput
 from meshkit.facts import Finding, Kind, Need, Object, Snapshot
 from meshkit.intent.base import kind
-from meshkit.intent.egress import Egress, EgressPort
+from meshkit.intent.edges.egress import Egress, EgressPort
 from meshkit.kube.manifests import obj
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step

@@ -12,7 +12,7 @@ from meshkit.errors import BadInput, UnsupportedByMesh
 from meshkit.facts import Object, Snapshot
 from meshkit.intent.base import kind
 from meshkit.intent.destination import DestinationPolicy
-from meshkit.intent.exposure import Exposure
+from meshkit.intent.edges.exposure import Exposure
 from meshkit.intent.release import Release
 from meshkit.intent.traffic import Route
 from meshkit.meshes.linkerd.meaning import protocols, services

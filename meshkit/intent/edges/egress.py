@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from meshkit.intent.base import At, Intent, Name, Part
-from meshkit.intent.hosts import FullHost, first_repeated
+from meshkit.intent.edges.hosts import FullHost, first_repeated
 
 
 def _address(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from meshkit.intent.base import At, Intent, Name, Part
-from meshkit.intent.hosts import FullHost, first_repeated
+from meshkit.intent.edges.hosts import FullHost, first_repeated
 from meshkit.intent.rules import Path, Split
 
 

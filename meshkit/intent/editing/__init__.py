@@ -1,0 +1,1 @@
+"""Changes of a Route: of the intent, and of the file that it stands in."""
