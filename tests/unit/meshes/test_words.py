@@ -66,9 +66,10 @@ ELSEWHERE = {
     Route: NAMES | {"matches", "backends", "redirect", "direct"},
     Cluster: NAMES | {"endpoints", "identities", "tls", "as_asked"},
     Backend: {"cluster", "weight"},
+    HeaderEdits: {"literal"},
     DirectResponse: {"encoded"},
 }
-"""The fields that decide nothing, and those that other functions tell."""
+"""The fields that decide nothing or are the same in all of a mesh, and those that other functions tell."""
 
 
 def changed(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:

@@ -54,6 +54,7 @@ def test_a_junit_file_of_hostile_text_is_xml() -> None:
         duration_s=1.0,
         cluster=f"c{HOSTILE}",
         error=f"e{HOSTILE}\nnext",
+        outcome=f"o{HOSTILE}",
     )
     suite = _junit(cast(RunbookResult, result), v4.new_notebook(cells=[cell]))
     read = ElementTree.fromstring(ElementTree.tostring(suite, encoding="utf-8"))
