@@ -19,7 +19,8 @@ from markupsafe import Markup, escape
 from meshkit.decide.experiments.comparison import summed
 from meshkit.facts import ArmCounts
 from meshkit.operations.experiments.recording import ExperimentRun, Measured
-from meshkit.views.release.chart import CANARY, MARK, STABLE, TEXT, WINDOWS_S, Chart
+from meshkit.views import stacked_rows
+from meshkit.views.release.chart import CANARY, MARK, STABLE, WINDOWS_S, Chart
 
 Figure = dict[str, Any]
 MEAN_S = 3.0
@@ -27,7 +28,6 @@ MEAN_S = 3.0
 COLOURS = (STABLE, CANARY, "#7A5195", "#5F8D2A")
 GLYPHS = ("●", "◆", "◆", "◆")
 ALL = "all"
-_GAP = 0.035
 _LEAST_MS, _LEAST_PERCENT, _LEAST_RPS = 100.0, 2.0, 10.0
 
 
@@ -50,6 +50,7 @@ ROWS = (
     Row("errors", "Errors", "%", 1.4, 1, _LEAST_PERCENT),
     Row("rps", "Requests", "/s", 1.4, 0, _LEAST_RPS),
 )
+HEIGHTS = [row.height for row in ROWS]
 _QUANTILES = {"p99": 0.99, "p90": 0.9, "p50": 0.5}
 
 
@@ -130,7 +131,7 @@ def figure_data(series: Series, run: ExperimentRun) -> Figure:
     end_s = run.ended_s if run.ended_s is not None else _window_end(now_s)
     x_range = [_ms(zero_s), _ms(zero_s + max(end_s, now_s, 1.0))]
     x = [_ms(zero_s + at_s) for at_s in series.at_s]
-    layout = _layout(x_range)
+    layout = stacked_rows.layout(HEIGHTS, x_range, height_px=520)
     traces = []
     for number, row in enumerate(ROWS, start=1):
         axis = "" if number == 1 else str(number)
@@ -204,50 +205,9 @@ def _trace(
     }
 
 
-def _layout(x_range: Sequence[float]) -> dict[str, Any]:
-    layout: dict[str, Any] = {
-        "height": 520,
-        "margin": {"l": 44, "r": 156, "t": 34, "b": 26},
-        "showlegend": False,
-        "hovermode": "x",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"size": 12, "color": TEXT},
-        "shapes": [],
-        "annotations": [],
-        "xaxis": {
-            "type": "date",
-            "range": list(x_range),
-            "anchor": f"y{len(ROWS)}",
-            "tickformat": "%H:%M:%S" if x_range[1] - x_range[0] < 600_000 else "%H:%M",
-            "showgrid": False,
-            "fixedrange": True,
-        },
-    }
-    for number, (low, high) in enumerate(_domains(), start=1):
-        layout[f"yaxis{'' if number == 1 else number}"] = {
-            "domain": [low, high],
-            "anchor": "x",
-            "gridcolor": "rgba(127,127,127,0.22)",
-            "zeroline": False,
-            "fixedrange": True,
-        }
-    return layout
-
-
-def _domains() -> list[tuple[float, float]]:
-    """The vertical range of each row, from 0 at the bottom to 1."""
-    unit = (1 - _GAP * (len(ROWS) - 1)) / sum(row.height for row in ROWS)
-    top, found = 1.0, []
-    for row in ROWS:
-        found.append((max(round(top - unit * row.height, 4), 0.0), round(top, 4)))
-        top -= unit * row.height + _GAP
-    return found
-
-
 def _gutter(row: Row, number: int, shown: Mapping[str, Sequence[float | None]]) -> list[dict[str, Any]]:
     """The title of a row and its latest values, at fixed places right of the plot."""
-    top = _domains()[number - 1][1]
+    top = stacked_rows.domains(HEIGHTS)[number - 1][1]
     lines = [(Markup("<b>{}</b>").format(row.title), "")]
     for index, (line, values) in enumerate(shown.items()):
         name = line if len(line) <= 10 else f"{line[:9]}…"

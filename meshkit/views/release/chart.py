@@ -23,6 +23,7 @@ from markupsafe import Markup, escape
 
 from meshkit.decide.formatting import percent
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
+from meshkit.views import stacked_rows
 from meshkit.views.release.chart_svg import svg_chart
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Figure = dict[str, Any]
 Values = list[float | None]
 
-STABLE, CANARY, MARK, TEXT = "#2A7BC6", "#D97706", "#7f7f7f", "#767676"
+STABLE, CANARY, MARK = "#2A7BC6", "#D97706", "#7f7f7f"
 WINDOWS_S = (60, 120, 300, 600, 1800, 3600, 7200, 14400)
 """The time axis ends at the first of these after its start that is not yet used up to 85 %."""
 MEAN_S = 10.0
@@ -40,7 +41,6 @@ MEAN_S = 10.0
 _SAME_S = 5.0
 """A shift of weights this near to the end of a release, in seconds, is drawn as one mark with it."""
 _PLOT_PX, _LABEL_PX = 700, 52
-_GAP = 0.035
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ ROWS = (
     Row("errors", "Errors", "%", 1.45, 2),
     Row("share", "Canary share", "%", 1.55, 1),
 )
+HEIGHTS = [row.height for row in ROWS]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def figure_data(looks: Sequence[SampleWindow], release: Release, state: ReleaseS
     x_range = [start_s, _x_end(start_s, now_s, ended_s)]
     x = [_ms(look.end_s) for look in looks]
     traces: list[dict[str, Any]] = []
-    layout = _layout(x_range)
+    layout = stacked_rows.layout(HEIGHTS, [_ms(at) for at in x_range], height_px=480)
     for number, row in enumerate(ROWS, start=1):
         axis = "" if number == 1 else str(number)
         stable, canary = _values(row, looks)
@@ -236,47 +237,6 @@ def _traces(
     ]
 
 
-def _layout(x_range: Sequence[float]) -> dict[str, Any]:
-    layout: dict[str, Any] = {
-        "height": 480,
-        "margin": {"l": 44, "r": 156, "t": 34, "b": 26},
-        "showlegend": False,
-        "hovermode": "x",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"size": 12, "color": TEXT},
-        "shapes": [],
-        "annotations": [],
-        "xaxis": {
-            "type": "date",
-            "range": [_ms(at) for at in x_range],
-            "anchor": f"y{len(ROWS)}",
-            "tickformat": "%H:%M:%S" if x_range[1] - x_range[0] < 600 else "%H:%M",
-            "showgrid": False,
-            "fixedrange": True,
-        },
-    }
-    for number, (low, high) in enumerate(_domains(), start=1):
-        layout[f"yaxis{'' if number == 1 else number}"] = {
-            "domain": [low, high],
-            "anchor": "x",
-            "gridcolor": "rgba(127,127,127,0.22)",
-            "zeroline": False,
-            "fixedrange": True,
-        }
-    return layout
-
-
-def _domains() -> list[tuple[float, float]]:
-    """The vertical range of each row, from 0 at the bottom to 1."""
-    unit = (1 - _GAP * (len(ROWS) - 1)) / sum(row.height for row in ROWS)
-    top, found = 1.0, []
-    for row in ROWS:
-        found.append((round(top - unit * row.height, 4), round(top, 4)))
-        top -= unit * row.height + _GAP
-    return [(max(low, 0.0), high) for low, high in found]
-
-
 def _gutter(
     row: Row, number: int, stable: Values, canary: Values, limit: float | None, release: Release
 ) -> list[dict[str, Any]]:
@@ -292,7 +252,7 @@ def _gutter(
     if limit is not None:
         lines.append((Markup("┄ limit at start"), f"{limit:.{row.digits}f} {row.unit}"))
     colours = {"●": STABLE, "◆": CANARY}
-    top = _domains()[number - 1][1]
+    top = stacked_rows.domains(HEIGHTS)[number - 1][1]
     found = []
     for i, (name, value) in enumerate(lines):
         glyph = (
