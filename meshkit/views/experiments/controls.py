@@ -40,13 +40,13 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         self._canary = names[1] if len(names) > 1 else names[0]
         self.share = self._slider(f"Share of {self._canary} (%)", 100, 1, self._split)
         self.share.disabled = len(names) < 2
-        self.mirror = self._slider(f"Copies to {self._canary} (%)", 100, 5, self._mirrored)
+        self.mirror = self._slider(f"Mirrored to {self._canary} (%)", 100, 5, self._mirrored)
         self.header, self.value = self._text("Header", "x-user"), self._text("has the value", "")
         self.version = self._choice("goes to", names, self._headed, value=self._canary)
         self.delay = self._slider("Delay (ms)", MOST_MS, 10, self._faulty)
-        self.abort = self._slider("Errors by proxy (%)", 100, 1, self._faulty)
+        self.abort = self._slider("Injected errors (%)", 100, 1, self._faulty)
         self.retries = self._slider("Retries of a 5xx", 5, 1, self._retried)
-        self.limit = self._slider("Most at once (0: any)", 50, 1, self._limited)
+        self.limit = self._slider("Requests at once (0: any)", 50, 1, self._limited)
         self.workload = widgets.Dropdown(
             description="Workload", options=list(workloads) or [NONE], style=_STYLE
         )
@@ -54,13 +54,13 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         self.latency = self._slider("Latency (ms, 0: usual)", MOST_MS, 10, self._behaving)
         self.errors = self._slider("Errors (%)", 100, 1, self._behaving)
         self.load = self._slider("Load (/s, 0: usual)", MOST_RPS, 10, self._loaded)
-        self.zone = self._choice("Zone without power", [NONE, *zones], self._lost)
+        self.zone = self._choice("Lost zone", [NONE, *zones], self._lost)
         rows = [
             ("Traffic", (self.share, self.mirror)),
             ("Header", (self.header, self.value, self.version)),
-            ("Trouble on the way", (self.delay, self.abort, self.retries, self.limit)),
+            ("Faults and limits", (self.delay, self.abort, self.retries, self.limit)),
             (
-                "Programs and nodes of the sandbox",
+                "Workloads and nodes of the sandbox",
                 (self.workload, self.latency, self.errors, self.load, self.zone),
             ),
         ]

@@ -79,7 +79,7 @@ class ExperimentPanel(LiveBox):
         )
         self._play = self._button("Play preset", "play", "mk-primary")
         self._play.on_click(lambda _: self._soon(self._start_preset()))
-        self._reset = self._button("Set all as found", "undo", "")
+        self._reset = self._button("Reset all", "undo", "")
         self._reset.on_click(lambda _: self._soon(self._as_found()))
         self._stop = self._button("Stop and put back", "stop", "mk-danger")
         self._stop.on_click(lambda _: self._soon(self._end()))
