@@ -185,7 +185,7 @@ def test_a_mesh_is_established_and_taken_back(own: Cluster, mesh: str) -> None:
     own.api.apply(service(namespace), manager="test")
     for version in ("v1", "v2"):
         own.api.apply(web(namespace, version), manager="test")
-    own.api.wait(POD, "", namespace, lambda _: bool(containers(own, namespace)), 20, "created")
+    own.api.wait(DEPLOYMENT, "web-v1", namespace, lambda _: bool(containers(own, namespace)), 20, "created")
     with pytest.raises(Rejected, match="does not serve"):
         plan(route(namespace), own, mesh=mesh)
     intents: tuple[Intent, ...] = (
