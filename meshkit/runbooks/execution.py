@@ -35,6 +35,7 @@ from meshkit.views.report import runbook_page
 
 _ENGINE = "meshkit"
 """The name of the engine below in papermill's registry."""
+_LAUNCH = [sys.executable, "-m", "ipykernel_launcher"]
 _KERNEL_START_S = 300
 """A kernel starts in two seconds; on a machine that does much else papermill's 60 s were too few."""
 
@@ -227,7 +228,8 @@ def _kernel_class() -> Iterator[type]:
             transport = "ipc"
             connection_file = f"{folder}/kernel.json"
             kernel_spec = KernelSpec(
-                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                # Errors of cells are messages. What the kernel logs is that its end interrupts it.
+                argv=[*_LAUNCH, "-f", "{connection_file}", "--log-level=CRITICAL"],
                 display_name="meshkit",
                 language="python",
             )
