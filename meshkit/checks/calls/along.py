@@ -17,6 +17,8 @@ _LONGEST = 8
 """How many calls in a row are followed."""
 _OFTEN = 0.01
 """The share of the time in which a limit may be exceeded before it counts as too low."""
+_LISTED = 3
+"""How many calls one finding names."""
 
 Chain = tuple[Hop, ...]
 Ends = tuple[str, str]
@@ -28,23 +30,29 @@ def check(hops: Sequence[Hop]) -> Iterator[Finding]:
     yield from _multiplied(hops)
     for hop in hops:
         yield from _limits(hop)
-        yield from _every_method(hop)
+    yield from _every_method(hops)
     yield from _timeouts(hops)
 
 
-def _every_method(hop: Hop) -> Iterator[Finding]:
+def _every_method(hops: Sequence[Hop]) -> Iterator[Finding]:
     """Find rules that retry the requests of every method: sidecars do not count which ones there were."""
-    for rule in hop.rules:
-        times = amplifying(rule)
-        if times and (not rule.matches or any(match.method is None for match in rule.matches)):
-            name = rule.source.removeprefix(f"{rule.ruler} ")
-            message = (
-                f"{name} sends requests of every method again after an error, at most {times} times:"
-                f" {number(hop.call.requests_per_s)}/s were seen from {hop.call.source} to"
-                f" {hop.call.destination}, and sidecars do not count the methods."
-            )
-            where = rule.ruler or f"Workload {hop.call.destination}"
-            yield codes.finding(codes.RETRY_NOT_IDEMPOTENT, where, message, severity="info")
+    of_rules: dict[str, list[tuple[Route, Hop]]] = defaultdict(list)
+    for hop in hops:
+        for rule in hop.rules:
+            if amplifying(rule) and (not rule.matches or any(match.method is None for match in rule.matches)):
+                of_rules[rule.source or hop.call.destination].append((rule, hop))
+    for found in of_rules.values():
+        rule, first = found[0]
+        rate = number(sum(hop.call.requests_per_s for _, hop in found))
+        ends = [f"{hop.call.source} to {hop.call.destination}" for _, hop in found]
+        listed = ", ".join(ends[:_LISTED]) + (f" and {len(ends) - _LISTED} more" if ends[_LISTED:] else "")
+        message = (
+            f"{rule.source.removeprefix(f'{rule.ruler} ')} sends requests of every method again after an"
+            f" error, at most {amplifying(rule)} times: {rate}/s were seen from {listed}, and sidecars do not"
+            " count the methods."
+        )
+        where = rule.ruler or f"Workload {first.call.destination}"
+        yield codes.finding(codes.RETRY_NOT_IDEMPOTENT, where, message, severity="info")
 
 
 def attempts(hop: Hop) -> int:

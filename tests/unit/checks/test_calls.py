@@ -152,6 +152,11 @@ def test_retries_of_every_method_are_told_with_their_traffic() -> None:
     (one,) = of("MK0283", found("istio", ALONG, rule("istio", "web", attempts=2)))
     assert one.severity == "info"
     assert "12/s were seen from shop/client to shop/web" in one.message
+    more = [*ALONG, *(call(name, "web", 2) for name in ("api", "db"))]
+    (one,) = of("MK0283", found("istio", more, rule("istio", "web", attempts=2)))
+    assert "16/s were seen from shop/client to shop/web, shop/api to shop/web, shop/db to shop/web, and" in (
+        one.message
+    )
     read = rule("istio", "web", attempts=2, method={"exact": "GET"})
     assert not of("MK0283", found("istio", ALONG, read))
 
