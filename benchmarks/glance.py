@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from benchmarks.figure import Figure
 from meshkit.operations.glance.model import Connection, Glance, Workload
+from meshkit.views.charts.live_chart import changes
 from meshkit.views.glance.graph_scene import graph_scene
 from meshkit.views.glance.plotly_scene import figure
-from meshkit.views.release.live_chart import changes
 
 RUNS = 5
 SERVICES, CALLS, NAMESPACES = 300, 1500, 20

@@ -2,55 +2,38 @@
 
 Rows from top to bottom: p99, p90, p50, errors, requests, over one time axis; a gutter at the right shows the
 name and the latest values of each row. A line through all rows marks a change of settings, with its number.
-The figure is plain JSON for plotly and for chart_svg.py. A live view keeps a ``Series``, which only adds
+A live view keeps a ``Series``, which only adds
 points; ``experiment_chart`` draws a run that is over.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from markupsafe import Markup, escape
-
 from meshkit.decide.experiments.comparison import summed
 from meshkit.facts import ArmCounts
 from meshkit.operations.experiments.recording import ExperimentRun, Measured
-from meshkit.views import stacked_rows
-from meshkit.views.release.chart import CANARY, MARK, STABLE, WINDOWS_S, Chart
+from meshkit.views.charts import rows
+from meshkit.views.charts.chart import Chart
+from meshkit.views.charts.rows import CANARY, MARK, STABLE, Figure, Row, Values
 
-Figure = dict[str, Any]
 MEAN_S = 3.0
 """A point covers the samples of so many seconds: one second at a low rate has too few requests."""
 COLOURS = (STABLE, CANARY, "#7A5195", "#5F8D2A")
 GLYPHS = ("●", "◆", "◆", "◆")
 ALL = "all"
-_LEAST_MS, _LEAST_PERCENT, _LEAST_RPS = 100.0, 2.0, 10.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: its title, its unit, its share of the height, its decimals and its least upper end."""
-
-    key: str
-    title: str
-    unit: str
-    height: float
-    digits: int
-    least: float
-
-
 ROWS = (
-    Row("p99", "p99 latency", "ms", 2.2, 0, _LEAST_MS),
-    Row("p90", "p90 latency", "ms", 1.6, 0, _LEAST_MS),
-    Row("p50", "p50 latency", "ms", 1.6, 0, _LEAST_MS),
-    Row("errors", "Errors", "%", 1.4, 1, _LEAST_PERCENT),
-    Row("rps", "Requests", "/s", 1.4, 0, _LEAST_RPS),
+    Row("p99", "p99 latency", "ms", 2.2, 0),
+    Row("p90", "p90 latency", "ms", 1.6, 0),
+    Row("p50", "p50 latency", "ms", 1.6, 0),
+    Row("errors", "Errors", "%", 1.4, 1),
+    Row("rps", "Requests", "/s", 1.4, 0),
 )
-HEIGHTS = [row.height for row in ROWS]
+_LEAST_HIGH = {"ms": 100.0, "%": 2.0, "/s": 10.0}
+"""The least upper end of a row, by its unit."""
 _QUANTILES = {"p99": 0.99, "p90": 0.9, "p50": 0.5}
 
 
@@ -128,23 +111,22 @@ def figure_data(series: Series, run: ExperimentRun) -> Figure:
     """The figure as JSON for plotly. The number and order of traces never change while a run goes on."""
     zero_s = datetime.fromisoformat(run.started).timestamp()
     now_s = series.at_s[-1] if series.at_s else 0.0
-    end_s = run.ended_s if run.ended_s is not None else _window_end(now_s)
-    x_range = [_ms(zero_s), _ms(zero_s + max(end_s, now_s, 1.0))]
-    x = [_ms(zero_s + at_s) for at_s in series.at_s]
-    layout = stacked_rows.layout(HEIGHTS, x_range, height_px=520)
+    end_s = run.ended_s if run.ended_s is not None else rows.window_s(now_s)
+    x = [rows.epoch_ms(zero_s + at_s) for at_s in series.at_s]
+    layout = rows.layout(ROWS, [zero_s, zero_s + max(end_s, now_s, 1.0)], height_px=520)
     traces = []
     for number, row in enumerate(ROWS, start=1):
         axis = "" if number == 1 else str(number)
         shown = {line: series.values.get((row.key, line), []) for line in _lines(row, run)}
         high = _high(row, shown.values())
-        layout[f"yaxis{axis}"] |= {"range": [-0.04 * high, high], "tickvals": _ticks(high)}
+        layout[f"yaxis{axis}"] |= {"range": [-0.04 * high, high], "tickvals": rows.ticks(-0.04 * high, high)}
         for index, (line, values) in enumerate(shown.items()):
             traces.append(_trace(row, f"y{axis}", x, line, values, index))
-        layout["annotations"] += _gutter(row, number, shown)
+        layout["annotations"] += rows.gutter(ROWS, number - 1, list(_gutter(row, shown)))
     for number, change in enumerate(run.settings[1:], start=1):
-        shape, label = _change_mark(_ms(zero_s + change.at_s), str(number))
+        shape, label = rows.moment(zero_s + change.at_s, str(number))
         layout["shapes"].append(shape)
-        layout["annotations"].append(label)
+        layout["annotations"] += label
     return {"data": traces, "layout": layout}
 
 
@@ -172,77 +154,21 @@ def _by_time(samples: Sequence[Measured]) -> Iterator[tuple[float, list[Measured
 def _high(row: Row, lines: Any) -> float:
     """The upper end of a row: the least one, grown by half until every value is within it."""
     most = max((value for line in lines for value in line if value is not None), default=0.0)
-    high = row.least
+    high = _LEAST_HIGH[row.unit]
     while high < 1.05 * most:
         high *= 1.5
     return min(high, 105.0) if row.unit == "%" else round(high, 3)
 
 
-def _ticks(high: float) -> list[float]:
-    rough = high / 3.2
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(nice * power for nice in (1, 2, 2.5, 5, 10) if nice * power >= rough)
-    return [round(i * step, 6) for i in range(math.floor(0.92 * high / step) + 1)]
+def _trace(row: Row, axis: str, x: list[float], line: str, values: Values, index: int) -> dict[str, Any]:
+    if line == ALL:
+        return rows.line(x, values, row, axis, name=line, color=MARK, width=1.6)
+    width, symbol = (1.6, "circle") if index == 0 else (2.3, "diamond")
+    return rows.line(x, values, row, axis, name=line, color=COLOURS[index], width=width, symbol=symbol)
 
 
-def _trace(
-    row: Row, axis: str, x: list[float], line: str, values: Sequence[float | None], index: int
-) -> dict[str, Any]:
-    colour = MARK if line == ALL else COLOURS[index]
-    symbol = "circle" if index == 0 else "diamond"
-    size = [0] * (len(x) - 1) + [0 if line == ALL else 9] if x else []
-    return {
-        "type": "scatter",
-        "x": x,
-        "y": list(values),
-        "xaxis": "x",
-        "yaxis": axis,
-        "name": line,
-        "mode": "lines+markers",
-        "line": {"color": colour, "width": 1.6 if index == 0 or line == ALL else 2.3},
-        "marker": {"symbol": symbol, "size": size, "color": colour, "opacity": 1},
-        "hovertemplate": f"%{{y:.{row.digits}f}} {row.unit}",
-    }
-
-
-def _gutter(row: Row, number: int, shown: Mapping[str, Sequence[float | None]]) -> list[dict[str, Any]]:
-    """The title of a row and its latest values, at fixed places right of the plot."""
-    top = stacked_rows.domains(HEIGHTS)[number - 1][1]
-    lines = [(Markup("<b>{}</b>").format(row.title), "")]
+def _gutter(row: Row, shown: Mapping[str, Values]) -> Iterator[tuple[str, str, str]]:
+    """The lines of a row, named, with their latest values."""
     for index, (line, values) in enumerate(shown.items()):
-        name = line if len(line) <= 10 else f"{line[:9]}…"
-        glyph = (
-            escape(f"─ {name}")
-            if line == ALL
-            else Markup('<span style="color:{}">{}</span> {}').format(COLOURS[index], GLYPHS[index], name)
-        )
-        value = values[-1] if values else None
-        lines.append((glyph, "no traffic" if value is None else f"{value:.{row.digits}f} {row.unit}"))
-    return [
-        _text(text, 1, top, anchor, xshift=shift, yshift=-16 * i)
-        for i, (name, value) in enumerate(lines)
-        for text, shift, anchor in ((name, 12, "left"), (value, 150, "right"))
-        if text
-    ]
-
-
-def _change_mark(at_ms: float, label: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    line = {"color": MARK, "width": 1}
-    shape = {"type": "line", "xref": "x", "x0": at_ms, "x1": at_ms, "yref": "paper", "y0": 0, "y1": 1.04}
-    return {**shape, "line": line}, _text(label, at_ms, 1.07, "left", xref="x", xshift=4)
-
-
-def _text(
-    text: str, x: float, y: float, anchor: str, *, xref: str = "paper", xshift: float = 0, yshift: float = 0
-) -> dict[str, Any]:
-    where = {"x": x, "y": y, "xref": xref, "yref": "paper", "xanchor": anchor, "yanchor": "top"}
-    shift = {"xshift": xshift, "yshift": yshift, "showarrow": False, "font": {"size": 12}}
-    return {"text": text, **where, **shift}
-
-
-def _window_end(used_s: float) -> float:
-    return next((float(window) for window in WINDOWS_S if used_s <= 0.85 * window), used_s / 0.85)
-
-
-def _ms(at_s: float) -> float:
-    return round(at_s * 1000)
+        glyph = "─" if line == ALL else rows.coloured(GLYPHS[index], COLOURS[index])
+        yield glyph, line, row.latest(values)

@@ -18,11 +18,11 @@ from markupsafe import Markup
 from meshkit.errors import BadInput
 from meshkit.kube.kinds import NODE, ZONE
 from meshkit.operations.experiments.presets import PRESETS, Moment
+from meshkit.views.charts.svg import svg_chart
 from meshkit.views.experiments import html
 from meshkit.views.experiments.chart import Series, experiment_chart, figure_data
 from meshkit.views.experiments.controls import Controls
 from meshkit.views.live_box import LiveBox, alert, hint, set_html
-from meshkit.views.release.chart_svg import svg_chart
 from meshkit.views.report import STYLE
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ class _SvgChart(widgets.HTML):  # type: ignore[misc]
 
 def _chart(figure: Mapping[str, Any]) -> Any:
     with contextlib.suppress(ImportError):
-        from meshkit.views.release.live_chart import LiveChart
+        from meshkit.views.charts.live_chart import LiveChart
 
         return LiveChart(figure)
     return _SvgChart()

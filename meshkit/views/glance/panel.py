@@ -187,7 +187,7 @@ class SvgGraph(widgets.HTML):  # type: ignore[misc]
 
 def _graph(glance: Glance, on_click: Any) -> Any:
     with contextlib.suppress(ImportError):
-        from meshkit.views.release.live_chart import LiveChart
+        from meshkit.views.charts.live_chart import LiveChart
 
         return LiveChart(figure(graph_scene(glance)), on_click)
     return SvgGraph()

@@ -1,57 +1,32 @@
 """The latency chart of a release: both versions side by side, weight shifts, and the result. A pure function
 of the measurements.
 
-Rows from top to bottom: p99, p50, errors, share of the canary, over one time axis; a gutter at the right
-shows the name and latest values of each row, so that no legend is needed and no label moves with the lines.
-Stable is blue, thin and marked by circles, the canary orange, thicker and marked by diamonds: the same in
-light and dark. The time axis grows by fixed windows; the latency axes are frozen from stable's first looks
-and grow only when three samples in a row leave them, so that a line that rises is a version that got
-slower.
-
-The figure is plain JSON for plotly; chart_svg.py draws the same figure without it.
+Rows from top to bottom: p99, p50, errors, share of the canary. The latency axes are frozen from stable's
+first looks and grow only when three samples in a row leave them, so that a line that rises is a version that
+got slower.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup, escape
-
 from meshkit.decide.formatting import percent
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
-from meshkit.views import stacked_rows
-from meshkit.views.release.chart_svg import svg_chart
+from meshkit.views.charts import rows
+from meshkit.views.charts.chart import Chart
+from meshkit.views.charts.rows import CANARY, MARK, STABLE, Figure, Row, Values
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release
     from meshkit.operations.release.state import ReleaseState
 
-Figure = dict[str, Any]
-Values = list[float | None]
-
-STABLE, CANARY, MARK = "#2A7BC6", "#D97706", "#7f7f7f"
-WINDOWS_S = (60, 120, 300, 600, 1800, 3600, 7200, 14400)
-"""The time axis ends at the first of these after its start that is not yet used up to 85 %."""
 MEAN_S = 10.0
 """Errors and shares are means over this time: with few canary requests single looks jump."""
 _SAME_S = 5.0
 """A shift of weights this near to the end of a release, in seconds, is drawn as one mark with it."""
 _PLOT_PX, _LABEL_PX = 700, 52
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: its name in the gutter, its unit, its share of the height and its number of decimals."""
-
-    key: str
-    title: str
-    unit: str
-    height: float
-    digits: int
 
 
 ROWS = (
@@ -60,30 +35,6 @@ ROWS = (
     Row("errors", "Errors", "%", 1.45, 2),
     Row("share", "Canary share", "%", 1.55, 1),
 )
-HEIGHTS = [row.height for row in ROWS]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart with three representations for notebooks: plotly, SVG and text."""
-
-    figure: Figure
-    text: str
-
-    @property
-    def svg(self) -> Markup:
-        """The figure as a self-contained SVG document."""
-        return svg_chart(self.figure, self.text)
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {
-            "application/vnd.plotly.v1+json": {**self.figure, "config": {"displayModeBar": False}},
-            "image/svg+xml": self.svg,
-            "text/plain": self.text,
-        }
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def release_chart(state: ReleaseState) -> Chart:
@@ -104,17 +55,19 @@ def figure_data(looks: Sequence[SampleWindow], release: Release, state: ReleaseS
     ended_s = state.ended_s if state else None
     start_s = looks[0].start_s if looks else now_s
     x_range = [start_s, _x_end(start_s, now_s, ended_s)]
-    x = [_ms(look.end_s) for look in looks]
+    x = [rows.epoch_ms(look.end_s) for look in looks]
     traces: list[dict[str, Any]] = []
-    layout = stacked_rows.layout(HEIGHTS, [_ms(at) for at in x_range], height_px=480)
+    layout = rows.layout(ROWS, x_range, height_px=480)
     for number, row in enumerate(ROWS, start=1):
         axis = "" if number == 1 else str(number)
         stable, canary = _values(row, looks)
         limit = _limit(row, stable, release)
         low, high = _y_range(row, stable, canary, limit, patience=3 if ended_s is None else 1)
-        layout[f"yaxis{axis}"] |= {"range": [low, high], "tickvals": _ticks(low, high)}
+        layout[f"yaxis{axis}"] |= {"range": [low, high], "tickvals": rows.ticks(low, high)}
         traces += _traces(row, f"y{axis}", x, stable, canary, high)
-        layout["annotations"] += _gutter(row, number, stable, canary, limit, release)
+        layout["annotations"] += rows.gutter(
+            ROWS, number - 1, list(_gutter(row, stable, canary, limit, release))
+        )
         if limit is not None:
             layout["shapes"].append(_limit_line(limit, f"y{axis}"))
     for shape, label in _marks(looks, state, x_range):
@@ -196,83 +149,49 @@ def _y_range(
     return round(low, 3), round(high, 3)
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Two to four round values inside a range, none near its edges, where labels of neighbouring rows
-    would overlap.
-    """
-    rough, room = (high - low) / 3.2 or 1.0, 0.06 * (high - low)
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(nice * power for nice in (1, 2, 2.5, 5, 10) if nice * power >= rough)
-    inside = range(math.ceil((low + room) / step), math.floor((high - room) / step) + 1)
-    return [round(i * step, 6) for i in inside]
-
-
 def _traces(
     row: Row, axis: str, x: list[float], stable: Values, canary: Values, high: float
 ) -> list[dict[str, Any]]:
     """Stable, canary, and small triangles at the upper edge for values beyond it."""
-    common = {"type": "scatter", "x": x, "xaxis": "x", "yaxis": axis}
-    hover = f"%{{y:.{row.digits}f}} {row.unit}"
-
-    def line(name: str, values: Values, symbol: str, **style: Any) -> dict[str, Any]:
-        size = [0] * (len(x) - 1) + [9 if symbol else 0]
-        marker = {"symbol": symbol or "circle", "size": size, "color": style["color"], "opacity": 1}
-        more = {"y": values, "name": name, "mode": "lines+markers", "line": style, "marker": marker}
-        return {**common, **more, "hovertemplate": hover, "cliponaxis": True}
-
     if row.key == "share":
-        first = line("asked", stable, "", color=MARK, width=1.6, shape="vh")
+        names, style = ("asked", "measured"), {"color": MARK, "shape": "vh"}
     else:
-        first = line("stable", stable, "circle", color=STABLE, width=1.6)
+        names, style = ("stable", "canary"), {"color": STABLE, "symbol": "circle"}
     beyond = [
         high if any(value is not None and value > high for value in pair) else None
         for pair in zip(stable, canary, strict=True)
     ]
-    marker = {"symbol": "triangle-up", "size": 9, "color": CANARY}
-    silent = {"hoverinfo": "skip", "cliponaxis": False}
     return [
-        first,
-        line("measured" if row.key == "share" else "canary", canary, "diamond", color=CANARY, width=2.3),
-        {**common, "y": beyond, "name": "beyond", "mode": "markers", "marker": marker} | silent,
+        rows.line(x, stable, row, axis, name=names[0], width=1.6, **style),
+        rows.line(x, canary, row, axis, name=names[1], width=2.3, color=CANARY, symbol="diamond"),
+        {
+            "type": "scatter",
+            "x": x,
+            "xaxis": "x",
+            "yaxis": axis,
+            "y": beyond,
+            "name": "beyond",
+            "mode": "markers",
+            "hoverinfo": "skip",
+            "cliponaxis": False,
+            "marker": {"symbol": "triangle-up", "size": 9, "color": CANARY},
+        },
     ]
 
 
 def _gutter(
-    row: Row, number: int, stable: Values, canary: Values, limit: float | None, release: Release
-) -> list[dict[str, Any]]:
-    """The name of a row and its latest values, at fixed places right of the plot."""
-    lines = [(Markup("<b>{}</b>").format(row.title), "")]
+    row: Row, stable: Values, canary: Values, limit: float | None, release: Release
+) -> Iterator[tuple[str, str, str]]:
+    """The lines of a row, named, with their latest values."""
+    diamond = rows.coloured("◆", CANARY)
     if row.key == "share":
-        lines += [(Markup("─ asked"), _last(row, stable)), (Markup("◆ measured"), _last(row, canary))]
+        yield "─", "asked", row.latest(stable)
+        yield "◆", "measured", row.latest(canary)
     else:
-        lines += [
-            (escape(f"● {_short(release.stable)}"), _last(row, stable)),
-            (escape(f"◆ {_short(release.canary)}"), _last(row, canary)),
-        ]
+        yield rows.coloured("●", STABLE), release.stable, row.latest(stable)
+        yield diamond, release.canary, row.latest(canary)
     if limit is not None:
-        lines.append((Markup("┄ limit at start"), f"{limit:.{row.digits}f} {row.unit}"))
-    colours = {"●": STABLE, "◆": CANARY}
-    top = stacked_rows.domains(HEIGHTS)[number - 1][1]
-    found = []
-    for i, (name, value) in enumerate(lines):
-        glyph = (
-            Markup('<span style="color:{}">{}</span>{}').format(colours[name[0]], name[0], name[1:])
-            if name[0] in colours
-            else name
-        )
-        for text, shift, anchor in ((glyph, 12, "left"), (value, 150, "right")):
-            if text:
-                found.append(_text(text, 1, top, anchor, xshift=shift, yshift=-16 * i))
-    return found
-
-
-def _last(row: Row, values: Values) -> str:
-    value = values[-1] if values else None
-    return "no traffic" if value is None else f"{value:.{row.digits}f} {row.unit}"
-
-
-def _short(version: str) -> str:
-    return version if len(version) <= 10 else f"{version[:9]}…"
+        yield "┄", "limit at start", row.shown(limit)
 
 
 def _limit_line(limit: float, axis: str) -> dict[str, Any]:
@@ -312,54 +231,20 @@ def _marks(
     px_per_s = _PLOT_PX / max(x_range[1] - x_range[0], 1e-9)
     for i, (at_s, label) in enumerate(marks):
         crowded = i + 1 < len(marks) and (marks[i + 1][0] - at_s) * px_per_s < _LABEL_PX
-        line = {"color": MARK, "width": 1}
-        shape = {
-            "type": "line",
-            "xref": "x",
-            "x0": _ms(at_s),
-            "x1": _ms(at_s),
-            "yref": "paper",
-            "y0": 0,
-            "y1": 1.04,
-            "line": line,
-        }
-        yield shape, [] if crowded else [_text(label, _ms(at_s), 1.07, "left", xref="x", xshift=4)]
-
-
-def _text(
-    text: str, x: float, y: float, anchor: str, *, xref: str = "paper", xshift: float = 0, yshift: float = 0
-) -> dict[str, Any]:
-    return {
-        "text": text,
-        "x": x,
-        "y": y,
-        "xref": xref,
-        "yref": "paper",
-        "xanchor": anchor,
-        "yanchor": "top",
-        "xshift": xshift,
-        "yshift": yshift,
-        "showarrow": False,
-        "font": {"size": 12},
-    }
+        yield rows.moment(at_s, "" if crowded else label)
 
 
 def _x_end(start_s: float, now_s: float, ended_s: float | None) -> float:
     if ended_s is not None:
         return max(ended_s, now_s) + 0.08 * (max(ended_s, now_s) - start_s)
-    used = now_s - start_s
-    return start_s + next((window for window in WINDOWS_S if used <= 0.85 * window), used / 0.85)
-
-
-def _ms(at_s: float) -> float:
-    return round(at_s * 1000)
+    return start_s + rows.window_s(now_s - start_s)
 
 
 def _latest_lines(figure: Mapping[str, Any], release: Release) -> list[str]:
     """The latest values of each row, for readers without pictures."""
     lines = []
     for i, row in enumerate(ROWS):
-        first, second = (_last(row, figure["data"][3 * i + k]["y"]) for k in (0, 1))
+        first, second = (row.latest(figure["data"][3 * i + k]["y"]) for k in (0, 1))
         names = ("asked", "measured") if row.key == "share" else (release.stable, release.canary)
         lines.append(f"{row.title}: {names[0]} {first}, {names[1]} {second}")
     return lines

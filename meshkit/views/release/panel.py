@@ -21,10 +21,10 @@ from meshkit.decide import formatting as words
 from meshkit.operations.release.controls import Controls
 from meshkit.operations.release.state import SAME_POINTS
 from meshkit.operations.release.watch import Watch, Watched
+from meshkit.views.charts.svg import svg_chart
 from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.release import release_html
 from meshkit.views.release.chart import figure_data
-from meshkit.views.release.chart_svg import svg_chart
 from meshkit.views.report import STYLE
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ _CHART_TITLE = Markup('<div class="mk-head"><h3>Stable and canary, side by side<
 
 def _chart(figure: Mapping[str, Any]) -> Any:
     with contextlib.suppress(ImportError):
-        from meshkit.views.release.live_chart import LiveChart
+        from meshkit.views.charts.live_chart import LiveChart
 
         return LiveChart(figure)
     return SvgChart()

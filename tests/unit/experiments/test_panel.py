@@ -16,11 +16,11 @@ from meshkit.intent.traffic import HeaderMatch
 from meshkit.operations.experiments.presets import Moment
 from meshkit.operations.experiments.recording import ExperimentRun
 from meshkit.operations.experiments.settings import ExperimentSettings, WorkloadBehaviour
+from meshkit.views.charts.svg import svg_chart
 from meshkit.views.experiments import panel as module
 from meshkit.views.experiments.chart import Series, experiment_chart, figure_data
 from meshkit.views.experiments.controls import Controls
 from meshkit.views.experiments.panel import ExperimentPanel
-from meshkit.views.release.chart_svg import svg_chart
 from tests.unit.experiments.runs import HALVES, ROUTE, run
 
 

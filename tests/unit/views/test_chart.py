@@ -141,7 +141,7 @@ def test_names_from_the_cluster_are_text_in_the_picture() -> None:
 
 
 def release_chart_of(release: Release) -> str:
-    from meshkit.views.release.chart_svg import svg_chart
+    from meshkit.views.charts.svg import svg_chart
 
     return svg_chart(figure_data(looks(0, 10), release))
 

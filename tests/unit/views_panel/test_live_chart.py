@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.views.release.live_chart import LiveChart, changes
+from meshkit.views.charts.live_chart import LiveChart, changes
 
 
 def figure(points: int, *, title: str = "a", colour: str = "blue") -> dict[str, Any]:

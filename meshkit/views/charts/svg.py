@@ -1,4 +1,4 @@
-"""Draws the figures of chart.py as SVG, for readers without scripts and for print.
+"""Draws the figures of rows.py as SVG, for readers without scripts and for print.
 
 It supports the parts of plotly's schema that these figures use: line and marker traces on stacked y axes
 over one time axis, straight shapes, and text. Text has the colour of the page.
