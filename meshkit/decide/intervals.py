@@ -47,6 +47,27 @@ def failure_ratio(evidence: Evidence) -> tuple[float, float]:
     return math.exp(low), math.exp(high) if high < FARTHEST else math.inf
 
 
+def failure_points(evidence: Evidence) -> tuple[float, float]:
+    """The bounds, in percentage points, of how much larger the canary's share of failures is than stable's.
+
+    The lower bound is that of ``failure_ratio`` at the share of stable's requests that have failed. The upper
+    bound is what the margin's own test has shown; until then none within the margin is stated. Infinity means
+    unbounded.
+    """
+    stable = evidence.stable
+    if stable.errors == stable.requests:  # No odds of failing to start from, or no request at all.
+        return -math.inf, math.inf
+    share = stable.errors / stable.requests
+    low, high = (
+        100 * (share * ratio / (1 - share + share * ratio) - share) if math.isfinite(ratio) else math.inf
+        for ratio in failure_ratio(evidence)
+    )
+    margin = evidence.yardstick.error_points
+    if evidence.errors_within >= 1 / evidence.yardstick.alpha:
+        return min(low, margin), margin
+    return low, high if high > margin else math.inf
+
+
 def _widened(likelihood: Likelihood, yardstick: Yardstick, tolerance: float) -> tuple[float, float]:
     low, high = likelihood.interval(math.log(1 / yardstick.alpha))
     pods = tolerance if tolerance > TOLERANCE else 0.0

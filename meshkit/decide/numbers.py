@@ -87,6 +87,8 @@ def _seen(evidence: Evidence) -> dict[str, float]:
     if evidence.canary.requests:
         low, high = intervals.failure_ratio(evidence)
         found |= {"failure_ratio_low": low, "failure_ratio_high": high}
+        low, high = intervals.failure_points(evidence)
+        found |= {"errors_low_points": low, "errors_high_points": high}
     if worst is not None:
         low, high = intervals.slower_percent(evidence, worst)
         found |= {"edge_ms": evidence.yardstick.edges_ms[worst], "slower_low_percent": low}

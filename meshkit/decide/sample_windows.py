@@ -29,6 +29,7 @@ class ArmWindow:
     p50_ms: float | None = None
     p99_ms: float | None = None
     unreached: int = 0
+    p90_ms: float | None = None
 
     def __add__(self, other: ArmWindow) -> ArmWindow:
         """Sum the counts; the latencies are those of the later window."""
@@ -39,6 +40,7 @@ class ArmWindow:
             timed=self.timed + other.timed,
             slower=slower,
             p50_ms=other.p50_ms,
+            p90_ms=other.p90_ms,
             p99_ms=other.p99_ms,
             unreached=self.unreached + other.unreached,
         )
@@ -69,6 +71,7 @@ class ArmWindow:
             timed=judged.latency_ms[-1][1] if judged.latency_ms else 0,
             slower=slower_than(judged.latency_ms, edges_ms),
             p50_ms=_rounded(recent.quantile_ms(0.5)),
+            p90_ms=_rounded(recent.quantile_ms(0.9)),
             p99_ms=_rounded(recent.quantile_ms(0.99)),
             unreached=unreached,
         )

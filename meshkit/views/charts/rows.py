@@ -105,7 +105,7 @@ def gutter(
     yield _text(Markup("<b>{}</b>").format(rows[index].title), 1, top, "left", xshift=_NAME_PX)
     for number, (glyph, name, value) in enumerate(lines, start=1):
         shift = -_LINE_PX * number
-        yield _text(escape(glyph) + escape(f" {short(name)}"), 1, top, "left", xshift=_NAME_PX, yshift=shift)
+        yield _text(escape(glyph) + escape(f" {name}"), 1, top, "left", xshift=_NAME_PX, yshift=shift)
         yield _text(value, 1, top, "right", xshift=_VALUE_PX, yshift=shift)
 
 
@@ -131,6 +131,15 @@ def line(x: Values, values: Values, row: Row, axis: str, *, name: str, **style: 
         "hovertemplate": f"%{{y:.{row.digits}f}} {row.unit}",
         "cliponaxis": True,
     }
+
+
+def band(x: Values, low: Values, high: Values, row: Row, axis: str, colour: str) -> list[dict[str, Any]]:
+    """The traces of the area between two lines, which may begin with a gap but have none later."""
+    fill = f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.18)"
+    lower = line(x, low, row, axis, name="interval from", color=colour, width=0)
+    upper = line(x, high, row, axis, name="interval to", color=colour, width=0)
+    silent = {"mode": "lines", "hoverinfo": "skip", "hovertemplate": None}
+    return [lower | silent, upper | silent | {"fill": "tonexty", "fillcolor": fill}]
 
 
 def moment(at_s: float, label: str = "") -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -62,11 +62,14 @@ class _Drawing:
             yield _label(self._x(at_ms), self._bottom + 18, shown, "middle", 11)
 
     def _traces(self) -> Iterator[Markup]:
+        lower: Sequence[tuple[float, float] | None] = ()
         for trace in self._data:
             axis = self._layout["yaxis" + trace["yaxis"][1:]]
             low, high = axis["range"]
             points = [
-                None if value is None else (self._x(at), self._y(axis, min(max(value, low), high)))
+                None
+                if at is None or value is None
+                else (self._x(at), self._y(axis, min(max(value, low), high)))
                 for at, value in zip(trace["x"], trace["y"], strict=True)
             ]
             if trace["mode"] == "markers":
@@ -74,6 +77,14 @@ class _Drawing:
                     yield _triangle(*point, trace["marker"]["color"])
                 continue
             line = trace["line"]
+            if "fill" in trace:
+                area = [point for point in (*points, *reversed(lower)) if point]
+                path = "".join(_segments(area, steps=False))
+                if area:
+                    yield Markup('<path d="{}Z" fill="{}"/>').format(path, trace["fillcolor"])
+            lower = points
+            if not line["width"]:
+                continue
             for run in _runs(points):
                 path = "".join(_segments(run, steps=line.get("shape") == "vh"))
                 yield Markup(

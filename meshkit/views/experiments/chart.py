@@ -171,4 +171,4 @@ def _gutter(row: Row, shown: Mapping[str, Values]) -> Iterator[tuple[str, str, s
     """The lines of a row, named, with their latest values."""
     for index, (line, values) in enumerate(shown.items()):
         glyph = "─" if line == ALL else rows.coloured(GLYPHS[index], COLOURS[index])
-        yield glyph, line, row.latest(values)
+        yield glyph, rows.short(line), row.latest(values)

@@ -1,9 +1,10 @@
 """The latency chart of a release: both versions side by side, weight shifts, and the result. A pure function
 of the measurements.
 
-Rows from top to bottom: p99, p50, errors, share of the canary. The latency axes are frozen from stable's
+Rows from top to bottom: p99, p90, p50, errors, share of the canary. The latency axes are frozen from stable's
 first looks and grow only when three samples in a row leave them, so that a line that rises is a version that
-got slower.
+got slower. A band shows where the canary's latency lies as far as the verdict knows: the interval of how much
+slower it is, over the whole release, on stable's latency at the start, like the limit.
 """
 
 from __future__ import annotations
@@ -27,10 +28,15 @@ MEAN_S = 10.0
 _SAME_S = 5.0
 """A shift of weights this near to the end of a release, in seconds, is drawn as one mark with it."""
 _PLOT_PX, _LABEL_PX = 700, 52
+BAND_REQUESTS = 250
+"""Canary requests from which on the interval is drawn: before, it fills the row."""
+_BEYOND_ROW = 10.0
+"""An end of an interval that is not bounded lies at so many times stable's latency, outside every row."""
 
 
 ROWS = (
     Row("p99", "p99 latency", "ms", 3.0, 0),
+    Row("p90", "p90 latency", "ms", 1.75, 0),
     Row("p50", "p50 latency", "ms", 1.75, 0),
     Row("errors", "Errors", "%", 1.45, 2),
     Row("share", "Canary share", "%", 1.55, 1),
@@ -57,13 +63,16 @@ def figure_data(looks: Sequence[SampleWindow], release: Release, state: ReleaseS
     x_range = [start_s, _x_end(start_s, now_s, ended_s)]
     x = [rows.epoch_ms(look.end_s) for look in looks]
     traces: list[dict[str, Any]] = []
-    layout = rows.layout(ROWS, x_range, height_px=480)
+    layout = rows.layout(ROWS, x_range, height_px=560)
     for number, row in enumerate(ROWS, start=1):
         axis = "" if number == 1 else str(number)
         stable, canary = _values(row, looks)
         limit = _limit(row, stable, release)
         low, high = _y_range(row, stable, canary, limit, patience=3 if ended_s is None else 1)
         layout[f"yaxis{axis}"] |= {"range": [low, high], "tickvals": rows.ticks(low, high)}
+        if row.unit == "ms":
+            low_ms, high_ms = _interval(row, looks, state, _usual(stable))
+            traces += rows.band(x, low_ms, high_ms, row, f"y{axis}", CANARY)
         traces += _traces(row, f"y{axis}", x, stable, canary, high)
         layout["annotations"] += rows.gutter(
             ROWS, number - 1, list(_gutter(row, stable, canary, limit, release))
@@ -117,6 +126,29 @@ def _limit(row: Row, stable: Values, release: Release) -> float | None:
         return None
     margin: float = getattr(release.margins, f"{row.key}_percent")
     return round(usual * (1 + margin / 100), 1)
+
+
+def _interval(
+    row: Row, looks: Sequence[SampleWindow], state: ReleaseState | None, usual: float | None
+) -> tuple[Values, Values]:
+    """The ends of the interval of the canary's latency at each look; None before there is one to draw.
+
+    An interval holds at all times, so a look without one keeps the one before.
+    """
+    numbers = {judged.look.end_s: judged.verdict.numbers for judged in state.looks} if state else {}
+    found: list[tuple[float | None, float | None]] = [(None, None)]
+    for look in looks:
+        found.append(_ends(row, numbers.get(look.end_s, {}), usual) or found[-1])
+    return [low for low, _ in found[1:]], [high for _, high in found[1:]]
+
+
+def _ends(row: Row, numbers: Mapping[str, float], usual: float | None) -> tuple[float, float] | None:
+    low, high = (numbers.get(f"{row.key}_{end}_percent") for end in ("low", "high"))
+    few = numbers.get("canary_requests", 0) < BAND_REQUESTS
+    if usual is None or few or (high is None and (low is None or low <= -100)):
+        return None
+    most = _BEYOND_ROW if high is None else 1 + high / 100
+    return round(usual * (1 + (low or 0.0) / 100), 1), round(usual * most, 1)
 
 
 def _usual(stable: Values) -> float | None:
@@ -188,8 +220,8 @@ def _gutter(
         yield "─", "asked", row.latest(stable)
         yield "◆", "measured", row.latest(canary)
     else:
-        yield rows.coloured("●", STABLE), release.stable, row.latest(stable)
-        yield diamond, release.canary, row.latest(canary)
+        yield rows.coloured("●", STABLE), rows.short(release.stable), row.latest(stable)
+        yield diamond, rows.short(release.canary), row.latest(canary)
     if limit is not None:
         yield "┄", "limit at start", row.shown(limit)
 
@@ -243,8 +275,11 @@ def _x_end(start_s: float, now_s: float, ended_s: float | None) -> float:
 def _latest_lines(figure: Mapping[str, Any], release: Release) -> list[str]:
     """The latest values of each row, for readers without pictures."""
     lines = []
-    for i, row in enumerate(ROWS):
-        first, second = (row.latest(figure["data"][3 * i + k]["y"]) for k in (0, 1))
-        names = ("asked", "measured") if row.key == "share" else (release.stable, release.canary)
+    for number, row in enumerate(ROWS, start=1):
+        axis = f"y{'' if number == 1 else number}"
+        shown = {trace["name"]: trace["y"] for trace in figure["data"] if trace["yaxis"] == axis}
+        keys = ("asked", "measured") if row.key == "share" else ("stable", "canary")
+        names = keys if row.key == "share" else (release.stable, release.canary)
+        first, second = (row.latest(shown[key]) for key in keys)
         lines.append(f"{row.title}: {names[0]} {first}, {names[1]} {second}")
     return lines

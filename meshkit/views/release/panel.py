@@ -74,7 +74,7 @@ class ReleasePanel(LiveBox):
 
     def _build(self, slow_down: bool) -> None:
         self._head, self._ladder, self._verdict = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self._side, self._journal = widgets.HTML(), widgets.HTML()
+        self._side, self._against, self._journal = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._details, self._unfold = self._unfolding()
         self._hint, self._problem = widgets.HTML(), widgets.HTML()
         self._start = self._button("Start release", "play", "mk-primary", self._controls.start)
@@ -109,7 +109,8 @@ class ReleasePanel(LiveBox):
             widgets.VBox([widgets.HTML(_CHART_TITLE), self._chart]).add_class("mk-card").add_class("mk-live")
         )
         hands = widgets.HBox([self._share, self._slow]).add_class("mk-hands")
-        body = widgets.HBox([card, self._side]).add_class("mk-body")
+        left = widgets.VBox([card, self._against]).add_class("mk-left")
+        body = widgets.HBox([left, self._side]).add_class("mk-body")
         style = widgets.HTML(STYLE, layout={"display": "none"})
         return (
             style,
@@ -236,6 +237,7 @@ class ReleasePanel(LiveBox):
         details = release_html.details(state)
         set_html(self._details, details)
         self._unfold.disabled = not details
+        set_html(self._against, release_html.against_stable(self._release, state))
         set_html(self._side, release_html.evidence(state))
         set_html(self._journal, release_html.journal(state, note="kept in the cluster"))
         self._show_actions(now)

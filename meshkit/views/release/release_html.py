@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from meshkit.decide import formatting as words
 from meshkit.views.icons import icon
+from meshkit.views.release import differences_html
 
 if TYPE_CHECKING:
     from meshkit.decide.verdict import Condition, Verdict
@@ -143,6 +144,15 @@ def evidence(state: ReleaseState | None) -> Markup:
     found = state.verdict if state else None
     cards = _harm_card(found, state), _conditions_card(found, state)
     return Markup('<div class="mk-side">{}{}</div>').format(*cards)
+
+
+def against_stable(release: Release, state: ReleaseState | None) -> Markup:
+    """The card with the differences between the versions and their limits; its height is always the same."""
+    confidence = words.percent(100 * release.margins.confidence)
+    return _card(
+        _both(Markup("<h3>Canary against stable</h3>"), f"{confidence} intervals", muted=True),
+        differences_html.drawn(release, state.verdict if state else None),
+    )
 
 
 def journal(state: ReleaseState | None, *, lines: int | None = JOURNAL_LINES, note: str = "") -> Markup:

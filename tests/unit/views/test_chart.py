@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -22,6 +23,7 @@ RELEASE = Release(
     name="web-v2", namespace="shop", service="web", port=8080, stable="v1", canary="v2", steps=(10, 50, 100)
 )
 START_S = 1_700_000_000.0
+ARMS = ("stable", "canary")
 
 
 def look(
@@ -29,8 +31,10 @@ def look(
 ) -> SampleWindow:
     at = START_S + second
     share = asked / 100
-    canary = ArmWindow(round(300 * share), 0, round(300 * share), (), canary_ms, canary_ms)
-    stable = ArmWindow(round(300 * (1 - share)), 0, round(300 * (1 - share)), (), stable_ms, stable_ms)
+    canary, stable = (
+        ArmWindow(round(300 * part), 0, round(300 * part), (), p50_ms=ms, p90_ms=ms, p99_ms=ms)
+        for part, ms in ((share, canary_ms), (1 - share, stable_ms))
+    )
     return SampleWindow(at, at + 1, 0, asked, True, False, stable, canary)
 
 
@@ -80,12 +84,19 @@ def test_of_labels_that_would_meet_the_later_is_shown() -> None:
     assert "10 %" not in found
 
 
+def values(figure: Figure, axis: str, name: str) -> list[float | None]:
+    found = [trace for trace in figure["data"] if (trace["yaxis"], trace["name"]) == (axis, name)]
+    assert len(found) == 1
+    shown: list[float | None] = found[0]["y"]
+    return shown
+
+
 def test_both_versions_are_drawn_in_every_row_with_gaps_where_nothing_was() -> None:
     figure = figure_data(looks(0, 0, 10, 10), RELEASE)
-    stable, canary = figure["data"][0], figure["data"][1]
-    assert stable["y"] == [20, 20, 20, 20]
-    assert canary["y"] == [None, None, 20, 20]
-    assert stable["line"]["color"] != canary["line"]["color"]
+    for axis in ("y", "y2", "y3"):
+        assert values(figure, axis, "stable") == [20, 20, 20, 20]
+        assert values(figure, axis, "canary") == [None, None, 20, 20]
+    assert len({trace["line"]["color"] for trace in figure["data"] if trace["name"] in ARMS}) == 2
 
 
 def test_traces_are_the_same_whatever_was_seen() -> None:
@@ -108,8 +119,30 @@ def test_latency_axis_grows_only_when_three_samples_in_a_row_leave_it() -> None:
         more = [look(10 + i, 10, canary_ms=300) for i in range(slow)]
         figure = figure_data([*usual, *more], RELEASE)
         assert (figure["layout"]["yaxis"]["range"][1] > high) is grows
-        beyond = [y for y in figure["data"][2]["y"] if y is not None]
+        beyond = [y for y in values(figure, "y", "beyond") if y is not None]
         assert len(beyond) == (0 if grows else slow)
+
+
+def test_the_interval_of_the_canary_is_a_band_once_the_verdict_knows_one() -> None:
+    shown = looks(*[10] * 4)
+    found = state(shown)
+    known: list[dict[str, float]] = [
+        {"canary_requests": 249, "p99_low_percent": -10, "p99_high_percent": 50},
+        {"canary_requests": 250, "p99_low_percent": -10},
+        {"canary_requests": 280, "p99_low_percent": -5, "p99_high_percent": 50},
+        {},
+    ]
+    judged = zip(found.looks, known, strict=True)
+    found = replace(found, looks=tuple(replace(a, verdict=replace(a.verdict, numbers=b)) for a, b in judged))
+    figure = figure_data(shown, RELEASE, found)
+    assert values(figure, "y", "interval from") == [None, 18, 19, 19]
+    ends = values(figure, "y", "interval to")
+    assert ends[0] is None
+    assert ends[1] is not None
+    assert ends[1] > figure["layout"]["yaxis"]["range"][1], "an interval without end leaves the row"
+    assert ends[2:] == [30, 30]
+    assert values(figure, "y2", "interval to") == [None] * 4
+    assert release_chart(found).svg.count('fill="rgba') == 1
 
 
 def test_gutter_says_the_latest_values_and_no_traffic() -> None:
@@ -132,7 +165,7 @@ def test_bundle_shows_everywhere(result: str | None) -> None:
 def test_plotly_accepts_the_figure() -> None:
     from plotly.graph_objects import Figure as PlotlyFigure
 
-    assert len(PlotlyFigure(figure_data(looks(0, 10, 50), RELEASE)).data) == 12
+    assert len(PlotlyFigure(figure_data(looks(0, 10, 50), RELEASE)).data) == 21
 
 
 def test_names_from_the_cluster_are_text_in_the_picture() -> None:

@@ -102,6 +102,7 @@ MADE: dict[str, Callable[[], str]] = {
     "release ladder": lambda: release_html.ladder(RELEASE_OF_EVIL, RELEASED),
     "release verdict": lambda: release_html.verdict(RELEASED),
     "release evidence": lambda: release_html.evidence(RELEASED),
+    "release against stable": lambda: release_html.against_stable(RELEASE_OF_EVIL, RELEASED),
     "release journal": lambda: release_html.journal(RELEASED, lines=None, note=EVIL),
     "chart": lambda: release_chart(RELEASED).svg,
     "setup head": lambda: setup_html.head(EVIL, REF, EVIL, EVIL),
