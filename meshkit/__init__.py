@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from meshkit.views.experiments.panel import experiment_panel as experiment_panel
     from meshkit.views.glance.panel import mesh_view as mesh_view
     from meshkit.views.release.chart import release_chart as release_chart
+    from meshkit.views.release.chooser import releases_panel as releases_panel
     from meshkit.views.release.panel import release_panel as release_panel
     from meshkit.views.setup.stage_report import stage_report as stage_report
     from meshkit.views.setup.wizard import setup_wizard as setup_wizard
@@ -201,6 +202,7 @@ _HOMES = {
     "views.experiments.panel": ("experiment_panel",),
     "views.glance.panel": ("mesh_view",),
     "views.release.chart": ("release_chart",),
+    "views.release.chooser": ("releases_panel",),
     "views.release.panel": ("release_panel",),
     "views.setup.stage_report": ("stage_report",),
     "views.setup.wizard": ("setup_wizard",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -16,6 +17,11 @@ def seconds(value: float) -> str:
     if value < 7200:
         return f"{int(value) // 60}:{int(value) % 60:02d}{_SPACE}min"
     return f"{value / 3600:.3g}{_SPACE}h"
+
+
+def stamp(at_s: float) -> str:
+    """The date and the time of day in UTC of a time in epoch seconds."""
+    return dt.datetime.fromtimestamp(at_s, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def percent(value: float) -> str:

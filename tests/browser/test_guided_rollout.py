@@ -22,6 +22,7 @@ from meshkit.cli.local.lab import running_lab
 from meshkit.operations import shop
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.testing import running_sandbox
+from tests.browser.accessibility import violations
 from tests.browser.lab import ARGUMENTS, KERNEL_READY, SLOW_MS, chromium, run_all_cells
 
 SCREENS = Path(__file__).parents[2] / "out" / "screens"
@@ -55,6 +56,7 @@ class Walk:
         SCREENS.mkdir(parents=True, exist_ok=True)
         self.wizard.screenshot(path=SCREENS / f"guided-{self.mesh}-{stage}.png")
         assert self.page.evaluate(TOO_WIDE) == []
+        assert violations(self.page, ".mk-wizard") == []
 
     def choose(self, title: str) -> None:
         self.button(title).click()

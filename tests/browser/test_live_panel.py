@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from meshkit.cli.local.lab import running_lab
+from tests.browser.accessibility import violations
 from tests.browser.lab import ARGUMENTS, KERNEL_READY, SLOW_MS, chromium, run_all_cells
 
 SCREENS = Path(__file__).parents[2] / "out" / "screens"
@@ -80,6 +81,7 @@ def test_no_block_moves_while_the_chart_grows(page: Page, theme: str, width: int
     assert height == page.locator(".mk-live-chart").evaluate("e => e.getBoundingClientRect().height") > 300
     SCREENS.mkdir(parents=True, exist_ok=True)
     page.locator(".mk-panel").screenshot(path=SCREENS / f"panel-{theme.lower()}-{width}.png")
+    assert violations(page, ".mk-panel") == []
 
 
 def test_the_chart_is_written_in_the_font_of_the_page(page: Page) -> None:

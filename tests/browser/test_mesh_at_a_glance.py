@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from meshkit.cli.local.lab import running_lab
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.testing import running_sandbox
+from tests.browser.accessibility import violations
 from tests.browser.lab import ARGUMENTS, KERNEL_READY, SLOW_MS, chromium, run_all_cells
 
 SCREENS = Path(__file__).parents[2] / "out" / "screens"
@@ -74,6 +75,7 @@ def test_a_mesh_is_seen_filtered_and_explained(page: Page, request: pytest.Fixtu
 
     explain_a_call(page)
     take_picture(page, request, "explained")
+    assert violations(page, ".mk-glance") == []
     view.get_by_label("Namespace").select_option("shop")
     view.get_by_label("Calls of").select_option("shop/stock")
     expect(view.locator("svg text", has_text="no sidecar")).to_have_count(0)

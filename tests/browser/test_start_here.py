@@ -1,4 +1,5 @@
-"""00_start_here on an empty sandbox, then in JupyterLab in a real browser, with its live chart and buttons.
+"""00_start_here on an empty sandbox, then in JupyterLab in a real browser, with its live chart and buttons;
+02_releases and 03_experiments on the same shop.
 
 The first run, without a browser, installs the mesh and restarts the shop behind sidecars; the browser's run
 changes nothing of that, and a release goes on there until a version that was slowed down is rolled back. Both
@@ -131,6 +132,28 @@ def test_a_release_in_the_browser(page: Page) -> None:
     assert mk.release_state("web-v2", mk.connect()).status == "rolled_back"
     assert errors == []
     assert {host for host in hosts if host} == {"127.0.0.1"}
+
+
+def test_releases_are_listed_joined_and_started_in_the_browser(page: Page) -> None:
+    """02_releases on the same shop, where the release of the notebook before has ended."""
+    page.evaluate("void window.jupyterapp.commands.execute('docmanager:open', {path: '02_releases.ipynb'})")
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget?.context?.path === '02_releases.ipynb'"
+    )
+    page.wait_for_function(KERNEL_READY)
+    run_all_cells(page)
+    choice = page.get_by_label("Release", exact=True)
+    choice.wait_for()
+    choice.select_option("web-v2")
+    expect(page.locator(".mk-panel .mk-verdict")).to_contain_text("Rolled back")
+    choice.select_option("web-v2-again")
+    page.get_by_role("button", name="Start release").click()
+    expect(page.locator(".mk-panel .mk-chip")).to_contain_text("step 1 of")
+    expect(page.locator("td", has_text="web-v2-again")).to_be_attached()
+    page.get_by_role("button", name="Roll back…").click()
+    page.get_by_role("button", name="Roll back now").click()
+    expect(page.locator(".mk-panel .mk-verdict")).to_contain_text("Rolled back")
+    assert [one.name for one in mk.releases(mk.connect())] == ["web-v2-again", "web-v2"]
 
 
 def shift_by_hand(page: Page) -> None:

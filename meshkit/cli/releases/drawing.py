@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from meshkit.cli.output import columns
-from meshkit.decide.formatting import count, odds, percent, seconds
+from meshkit.decide.formatting import count, odds, percent, seconds, stamp
+from meshkit.operations.release.listing import HEADINGS
 
 if TYPE_CHECKING:
     from meshkit.decide.verdict import Condition, Verdict
@@ -22,21 +22,7 @@ _MARKS = {"done": "x", "now": ">", "bad": "!", "todo": " "}
 
 def table(found: Sequence[ReleaseSummary], now_s: float) -> str:
     """Draw the list of releases."""
-    head = ("name", "service", "versions", "state", "share", "since", "who", "change")
-    rows = [
-        (
-            one.name,
-            f"{one.namespace}/{one.service}:{one.port}",
-            f"{one.stable} to {one.canary}",
-            one.state if one.ended or one.runner else f"{one.state}, no process",
-            _plain(percent(one.percent)),
-            _plain(f"{stamp(one.since_s)} ({seconds(max(0.0, now_s - one.since_s))} ago)"),
-            one.who,
-            one.change,
-        )
-        for one in found
-    ]
-    return columns(head, rows)
+    return columns(HEADINGS, [tuple(map(_plain, one.cells(now_s))) for one in found])
 
 
 def status(state: ReleaseState, cluster: ClusterRef, runner: str | None, now_s: float) -> str:
@@ -60,11 +46,6 @@ def status(state: ReleaseState, cluster: ClusterRef, runner: str | None, now_s: 
         lines += ["", f"runner  {runner or 'none'}"]
     lines += ["", *_events(state)]
     return _plain("\n".join(lines))
-
-
-def stamp(at_s: float) -> str:
-    """The date and the time of day in UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_s))
 
 
 def _plain(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from meshkit.decide.formatting import percent, seconds, stamp
 from meshkit.errors import BrokenJournal
 from meshkit.operations.release.restoring.lost_journal import percent_now
 from meshkit.operations.release.route import route_of
@@ -19,6 +20,8 @@ LOST = "records deleted"
 """The state of a release whose records were deleted before its end."""
 UNREADABLE = "unreadable"
 """The state of a release with a record that meshkit has not written."""
+HEADINGS = ("name", "service", "versions", "state", "share", "since", "who", "change")
+"""What the cells of a line say."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,20 @@ class ReleaseSummary:
     def as_record(self) -> dict[str, Any]:
         """The line as a JSON-ready mapping."""
         return asdict(self)
+
+    def cells(self, now_s: float) -> tuple[str, ...]:
+        """The line as texts for people, by ``HEADINGS``."""
+        ago = seconds(max(0.0, now_s - self.since_s))
+        return (
+            self.name,
+            f"{self.namespace}/{self.service}:{self.port}",
+            f"{self.stable} to {self.canary}",
+            self.state if self.ended or self.runner else f"{self.state}, no process",
+            percent(self.percent),
+            f"{stamp(self.since_s)} ({ago} ago)",
+            self.who,
+            self.change,
+        )
 
 
 def releases(cluster: Cluster, *, every_run: bool = False) -> list[ReleaseSummary]:

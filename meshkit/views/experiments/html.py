@@ -59,7 +59,7 @@ def figures(run: ExperimentRun) -> Markup:
         )
     columns = ("to", "from", "rate", "failed", "p50", "p99")
     body = table(columns, rows, numbers=(2, 3, 4, 5)) if rows else Markup("<p>No samples yet.</p>")
-    title = Markup("<h3>Last {:.0f} s by version and caller</h3>").format(RECENT_S)
+    title = Markup("<h2>Last {:.0f} s by version and caller</h2>").format(RECENT_S)
     return Markup('<div class="mk-side"><div class="mk-card">{}{}</div></div>').format(title, body)
 
 
@@ -71,7 +71,7 @@ def story(run: ExperimentRun) -> Markup:
         number = numbered.get(event.event)
         rows.append((f"{event.at_s:.0f} s", "" if number is None else str(number), event.event))
     body = table(("at", "no.", "what"), rows, numbers=(0,)) if rows else Markup("<p>Nothing was set yet.</p>")
-    return Markup('<div class="mk-card"><h3>Settings and events</h3>{}</div>').format(body)
+    return Markup('<div class="mk-card"><h2>Settings and events</h2>{}</div>').format(body)
 
 
 def _order(run: ExperimentRun) -> Callable[[tuple[Group, list[Measured]]], tuple[bool, str, bool, str, str]]:

@@ -91,7 +91,7 @@ class ExperimentPanel(LiveBox):
 
     def _children(self) -> tuple[widgets.Widget, ...]:
         title = widgets.HTML(
-            Markup('<div class="mk-head"><h3>Each version, as its callers see it</h3></div>')
+            Markup('<div class="mk-head"><h2>Each version, as its callers see it</h2></div>')
         )
         card = widgets.VBox([widgets.HBox([title, self._caller]), self._chart])
         card.add_class("mk-card").add_class("mk-live")

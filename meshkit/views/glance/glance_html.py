@@ -52,7 +52,7 @@ def figure_row(glance: Glance) -> Markup:
 def legend() -> Markup:
     """What the marks of the graph mean."""
     return Markup(
-        '<div class="mk-head"><h3>Who calls whom</h3><div class="mk-muted">'
+        '<div class="mk-head"><h2>Who calls whom</h2><div class="mk-muted">'
         "closed lock: mutual TLS · open lock, dashed: plain text · ring, dotted: not known · "
         "on a line: requests, failed, p99, measured of asked share</div></div>"
     )
@@ -70,7 +70,7 @@ def findings(found: Sequence[Finding]) -> Markup:
             len(rest), Markup("").join(map(_finding, rest))
         )
     return Markup(
-        '<div class="mk-card"><div class="mk-head"><h3>Findings</h3>'
+        '<div class="mk-card"><div class="mk-head"><h2>Findings</h2>'
         '<span class="mk-muted">worst first</span></div>{}</div>'
     ).format(rows)
 
@@ -106,8 +106,8 @@ def certificates(glance: Glance) -> Markup:
         for each in glance.versions
     )
     return Markup(
-        '<div class="mk-card"><div class="mk-head"><h3>Certificates, time left</h3>'
-        '<span class="mk-muted">next first · log scale, 1 h to 10 y</span></div>{}<h3>Versions</h3>{}</div>'
+        '<div class="mk-card"><div class="mk-head"><h2>Certificates, time left</h2>'
+        '<span class="mk-muted">next first · log scale, 1 h to 10 y</span></div>{}<h2>Versions</h2>{}</div>'
     ).format(rows or Markup('<p class="mk-muted">No certificate was read.</p>'), versions)
 
 

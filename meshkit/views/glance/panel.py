@@ -200,4 +200,4 @@ def _drawn(glance: Glance, graph: Any) -> Any:
 
 def told(title: str, text: str) -> Markup:
     """What is known of the thing that was clicked."""
-    return Markup('<div role="status"><h3>{}</h3><pre>{}</pre></div>').format(title, text)
+    return Markup('<div role="status"><h2>{}</h2><pre>{}</pre></div>').format(title, text)

@@ -337,7 +337,7 @@ class SvgChart(widgets.HTML):  # type: ignore[misc]
         self.value = svg_chart(figure)
 
 
-_CHART_TITLE = Markup('<div class="mk-head"><h3>Stable and canary, side by side</h3></div>')
+_CHART_TITLE = Markup('<div class="mk-head"><h2>Stable and canary, side by side</h2></div>')
 
 
 def _chart(figure: Mapping[str, Any]) -> Any:

@@ -150,7 +150,7 @@ def against_stable(release: Release, state: ReleaseState | None) -> Markup:
     """The card with the differences between the versions and their limits; its height is always the same."""
     confidence = words.percent(100 * release.margins.confidence)
     return _card(
-        _both(Markup("<h3>Canary against stable</h3>"), f"{confidence} intervals", muted=True),
+        _both(Markup("<h2>Canary against stable</h2>"), f"{confidence} intervals", muted=True),
         differences_html.drawn(release, state.verdict if state else None),
     )
 
@@ -161,8 +161,8 @@ def journal(state: ReleaseState | None, *, lines: int | None = JOURNAL_LINES, no
     shown = events if lines is None else events[:lines]
     rows = [_journal_row(state, event) for event in shown if state]
     rows += [Markup('<li class="mk-row">&nbsp;</li>')] * ((lines or 0) - len(rows))
-    listed = Markup('<ul class="mk-journal" role="log">{}</ul>').format(Markup("").join(rows))
-    return _card(_both(Markup("<h3>Journal</h3>"), note, muted=True), listed)
+    listed = Markup('<div role="log"><ul class="mk-journal">{}</ul></div>').format(Markup("").join(rows))
+    return _card(_both(Markup("<h2>Journal</h2>"), note, muted=True), listed)
 
 
 def clock_utc(at_s: float) -> str:
@@ -221,7 +221,7 @@ def _harm_card(verdict: Verdict | None, state: ReleaseState | None) -> Markup:
     limit, harm = (verdict.harm_limit, verdict.harm) if verdict else (20.0, 0.0)
     return _card(
         _both(
-            Markup("<h3>Evidence of harm</h3>"),
+            Markup("<h2>Evidence of harm</h2>"),
             f"{acts} at {words.odds(limit)}",
             muted=True,
         ),
@@ -237,7 +237,7 @@ def _conditions_card(verdict: Verdict | None, state: ReleaseState | None) -> Mar
     met = f"{sum(c.met for c in conditions)} of {len(conditions)} met" if conditions else ""
     rows = Markup("").join(_condition_row(c, state) for c in conditions)
     return _card(
-        _both(Markup("<h3>Evidence toward the next step</h3>"), met, muted=True),
+        _both(Markup("<h2>Evidence toward the next step</h2>"), met, muted=True),
         rows or Markup('<p class="mk-muted">Nothing is measured yet.</p>'),
     )
 

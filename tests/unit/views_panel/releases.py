@@ -15,6 +15,7 @@ from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
 from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Release
+from meshkit.operations.release.listing import ReleaseSummary
 from meshkit.operations.release.route import record_of, route_object
 from meshkit.operations.release.state import ReleaseState, fold
 
@@ -38,6 +39,24 @@ RELEASE = Release(
     watch_s=0,
     margins=Margins(error_points=5, p50_percent=100, p90_percent=100, p99_percent=100),
 )
+
+
+LINE = ReleaseSummary(
+    name="web-v2",
+    namespace="shop",
+    service="web",
+    port=8080,
+    stable="v1",
+    canary="v2",
+    state="watching",
+    percent=10.0,
+    started_s=STARTED_S,
+    since_s=STARTED_S,
+    who="<ana>",
+    change="canary-1",
+    ended=False,
+)
+"""The release in the list of a cluster, run by nobody now."""
 
 
 def begin() -> dict[str, Any]:

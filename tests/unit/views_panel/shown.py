@@ -1,7 +1,11 @@
-"""A panel whose release is read from memory and grows by a sample each time, for tests in a browser."""
+"""A panel whose release is read from memory and grows by a sample each time, for tests in a browser and
+without; and how to wait for a view.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,3 +66,11 @@ def long_release() -> Any:
         look = one.look.__class__(**{**vars(one.look), "start_s": at, "end_s": at + 1, "step": state.step})
         looks.append(one.__class__(look, one.verdict))
     return state.__class__(**{**vars(state), "looks": tuple(looks)})
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop run, until it holds; at most half a minute."""
+    async with asyncio.timeout(30):
+        await asyncio.sleep(0.05)
+        while not holds():  # noqa: ASYNC110 - widgets have no event
+            await asyncio.sleep(0.02)

@@ -10,16 +10,11 @@ from typing import Any
 
 import pytest
 
-from meshkit.facts import ClusterRef
 from meshkit.operations.release.state import after
 from meshkit.operations.release.watch import Watched
 from meshkit.views.release.panel import ReleasePanel
 from tests.unit.views_panel.releases import RELEASE, STARTED_S, release_after
-
-
-class Cluster:
-    context, server = "meshkit-sandbox", "https://127.0.0.1:1"
-    ref = ClusterRef(context, server)
+from tests.unit.views_panel.shown import Cluster, until
 
 
 @dataclass
@@ -71,14 +66,6 @@ def watched(seconds: int | None, *, percent: float = 0.0, **how: float) -> Watch
         return Watched(1000.0, (), None, percent)
     state = release_after(seconds, **how)
     return Watched(1000.0, tuple(j.look for j in state.looks), state, state.asked_percent)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Let the loop run, until it holds; at most half a minute."""
-    async with asyncio.timeout(30):
-        await asyncio.sleep(0.05)
-        while not holds():  # noqa: ASYNC110 - widgets have no event
-            await asyncio.sleep(0.02)
 
 
 def is_quiet(panel: ReleasePanel) -> bool:
@@ -286,7 +273,7 @@ def test_promote_asks_first_and_says_what_is_open() -> None:
     controls = Controls()
     panel = drive(watched(20), controls, lambda panel: button(panel, "Promote…").click())
     assert controls.done == []
-    assert "to 100 % on meshkit-sandbox" in panel._hint.value.replace("\N{NO-BREAK SPACE}", " ")
+    assert "to 100 % on prod" in panel._hint.value.replace("\N{NO-BREAK SPACE}", " ")
     assert "Not met: " in panel._hint.value
     assert panel._typed in panel._actions.children
     assert button(panel, "Promote now").disabled
