@@ -64,7 +64,11 @@ def plan_card(plan: Plan) -> Markup:
 def _effects(plan: Plan) -> Markup:
     """The requests that change, if they were looked at: a view makes no request itself."""
     seen = vars(plan).get("effects")
-    return Markup('<div class="mk-effects">{}</div>').format(effects_table(seen)) if seen else Markup("")
+    if not seen:
+        return Markup("")
+    # A table wider than its card is scrolled, which the keyboard can do only where the focus can be.
+    named = 'tabindex="0" role="region" aria-label="Requests that change"'
+    return Markup('<div class="mk-effects" {}>{}</div>').format(Markup(named), effects_table(seen))
 
 
 def no_plan_card(status: StageStatus, proposed: bool) -> Markup:
