@@ -7,10 +7,12 @@ are promoted, and at most 5 % of good ones rolled back.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -59,28 +61,43 @@ def provable(shape: str, buckets: str) -> Margins:
     return Margins(**found)
 
 
-def table(repetitions: int, chosen: Sequence[str] = ()) -> tuple[str, list[str]]:
-    """The table of all cases (or of those whose names begin with one of ``chosen``), and broken promises."""
-    lines = ["| case | latencies, buckets | promoted | rolled back | median |", "|---|---|---|---|---|"]
-    broken = []
-    for case, bad in cases():
-        if chosen and not case.name.startswith(tuple(chosen)):
+def table(
+    repetitions: int, chosen: Sequence[str] = (), *, kept: Path | None = None, nulls: bool = False
+) -> tuple[str, list[str]]:
+    """The table of all cases (or of those whose names begin with one of ``chosen``), and broken promises.
+
+    ``kept`` is a file that keeps each case as it is finished, and gives the releases of earlier runs.
+    ``nulls``: only cases whose canary is good; they come first in any case.
+    """
+    known = json.loads(kept.read_text()) if kept and kept.exists() else {}
+    rows, broken = [], []
+    for case, bad in sorted(cases(), key=lambda each: each[1]):
+        if (chosen and not case.name.startswith(tuple(chosen))) or (nulls and bad):
             continue
-        ends = [run(case, seed) for seed in range(repetitions)]
+        name = f"{case.name}, {case.shape}, {case.buckets}"
+        ends = [End(action, math.inf if s is None else s) for action, s in known.get(name, ())]
+        ends += [run(case, seed) for seed in range(len(ends), repetitions)]
+        if kept:
+            known[name] = [(end.action, end.seconds if math.isfinite(end.seconds) else None) for end in ends]
+            kept.write_text(json.dumps(known))
         wrong = sum(end.action == ("promote" if bad else "rollback") for end in ends)
-        low = 100 * share_interval(wrong, repetitions)[0]
-        if low > MOST_PERCENT:
-            broken.append(f"{case.name}, {case.shape}, {case.buckets}: {wrong} of {repetitions} wrong")
-        lines.append(_line(case, ends))
-    return "\n".join(lines), broken
+        if 100 * share_interval(wrong, len(ends))[0] > MOST_PERCENT:
+            broken.append(f"{name}: {wrong} of {len(ends)} wrong")
+        rows.append((-wrong / len(ends), _line(case, ends)))
+    rows.sort(key=lambda row: row[0])
+    head = ["| case | latencies, buckets | promoted | rolled back | median |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *(line for _, line in rows)]), broken
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=SAMPLE, help="releases in each case")
     parser.add_argument("--all", action="store_true", help="every case instead of a sample")
+    parser.add_argument("--nulls", action="store_true", help="only good canaries")
+    parser.add_argument("--out", type=Path, help="keep the releases as JSON, and go on there")
     given = parser.parse_args(arguments)
-    text, broken = table(given.repetitions, () if given.all else SAMPLED)
+    chosen = () if given.all else SAMPLED
+    text, broken = table(given.repetitions, chosen, kept=given.out, nulls=given.nulls)
     print(text)
     print("\nBroken promises: " + ("none" if not broken else "; ".join(broken)))
     return 1 if broken else 0
