@@ -25,6 +25,15 @@ from meshkit.intent.release import Margins
 MOST_PERCENT = 5.0
 SAMPLE, SAMPLED = 4, ("idle stable", "cold pods", "p99 outside", "alone")
 FAILURES = (0.001, 0.01, 0.03, 0.1)
+SLOWER_ZONES = {"b": 1.2}
+ZONES = {
+    "alike": ("abcabcabc", "abc"),
+    "canary in the slow one": ("aaaabbbb", "bb"),
+    "canary in the fast one": ("aaaabbbb", "aa"),
+    "one stable pod in the slow one": ("aaaaaaab", "bb"),
+    "few pods": ("abc", "b"),
+}
+"""The zone of each pod of stable and of the canary."""
 OUTSIDE = 1.02
 """How far outside a margin the releases lie that must not be promoted, as a factor of the margin."""
 
@@ -47,6 +56,11 @@ def cases() -> Iterator[tuple[Case, bool]]:
     yield alone("alone, a stall of a second", _stalled), False
     yield Case("cold pods", _cold, look_s=30.0, minutes=30.0), False
     yield Case("pods differ 2 %", _unlike, look_s=30.0, minutes=30.0), False
+    for name, (stable, canary) in ZONES.items():
+        placed = partial(_in_zones, stable, canary)
+        yield Case(f"zones, {name}", partial(placed, 1.0, 0.0), look_s=30.0), False
+        yield Case(f"zones, {name}, pods differ 2 %", partial(placed, 1.0, 0.02), look_s=30.0), False
+        yield Case(f"zones, {name}, outside", partial(placed, 1 + OUTSIDE * 0.1, 0.0), look_s=30.0), True
 
 
 def provable(shape: str, buckets: str) -> Margins:
@@ -140,6 +154,19 @@ def _idle(times: float, _: np.random.Generator) -> tuple[Version, Version]:
 
 def _cold(_: np.random.Generator) -> tuple[Version, Version]:
     return Version(_pods(8)), Version((Pod(since_s=0.0, cold=0.6, warm_in_s=30.0),) * 2)
+
+
+def _in_zones(
+    stable: str, canary: str, times: float, spread: float, rng: np.random.Generator
+) -> tuple[Version, Version]:
+    """Pods in zones a, b and c, of which b is 20 % slower; besides they differ by ``spread``, and the canary
+    is so many times as slow.
+    """
+    pods = [
+        tuple(Pod(SLOWER_ZONES.get(z, 1.0) * math.exp(rng.normal(0, spread)), zone=z) for z in zones)
+        for zones in (stable, canary)
+    ]
+    return Version(pods[0]), Version(pods[1], slower=lambda _: times)
 
 
 def _stalled(rng: np.random.Generator) -> tuple[Version, Version]:
