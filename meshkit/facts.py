@@ -257,6 +257,7 @@ class Samples:
     ``pods`` has the same counts for each pod of each version, if the proxies report them. ``pods`` and
     ``arms`` may be counted on different sides (client or server), so their sums can differ.
     ``asked_percent`` is the share that the new version was given in that time, None if it is not known.
+    ``zones`` has the zone of each pod, as far as it is known.
     ``unreached`` has the failed requests for which no pod was chosen: those of a version are part of its
     counts in ``arms``, those under an empty name carry no version and are in no arm.
     """
@@ -267,6 +268,7 @@ class Samples:
     pods: Mapping[str, Mapping[str, ArmCounts]] = field(default_factory=dict)
     asked_percent: float | None = None
     unreached: Mapping[str, int] = field(default_factory=dict)
+    zones: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def requests(self) -> int:

@@ -7,7 +7,7 @@ many are strict.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -51,28 +51,45 @@ TRAFFIC = (
 )
 
 
-def run(repetitions: int, processes: int, traffic: Sequence[Traffic] = TRAFFIC) -> Found:
-    """All cells; the same repetitions give the same numbers."""
-    found: dict[str, dict[str, dict[str, Cell]]] = {}
+def run(
+    repetitions: int,
+    processes: int,
+    traffic: Sequence[Traffic] = TRAFFIC,
+    *,
+    known: Found | None = None,
+    nulls: bool = False,
+) -> Iterator[Found]:
+    """Everything found so far, after each cell; the same repetitions give the same numbers.
+
+    ``known`` are cells of an earlier run, which only get the releases that they lack. ``nulls``: only cells
+    whose canary is good. Where pods differ comes first, then the other nulls, then regressions.
+    """
+    found: dict[str, dict[str, Mapping[str, Cell]]] = {one.name: {} for one in traffic}
+    for name, cells in (known or {}).items():
+        found.setdefault(name, {}).update(cells)
+    order = [(one, scenario) for one in traffic for scenario in one.scenarios if not (nulls and scenario.bad)]
     with ProcessPoolExecutor(processes) as pool:
-        for one in traffic:
-            found[one.name] = {}
-            for scenario in one.scenarios:
-                index = one.scenarios.index(scenario)
-                release = partial(_release, TRAFFIC.index(one), index)
-                ended = list(pool.map(release, range(repetitions), chunksize=5))
-                found[one.name][scenario.name] = _cells(ended)
-    return found
+        for one, scenario in sorted(order, key=lambda cell: (cell[1].bad, cell[1] not in POD_NULLS)):
+            earlier = found[one.name].get(scenario.name)
+            missing = range(earlier["meshkit"].releases if earlier else 0, repetitions)
+            if missing:
+                release = partial(_release, one.name, scenario.name)
+                cells = _cells(list(pool.map(release, missing, chunksize=5)))
+                found[one.name][scenario.name] = (
+                    {rule: earlier[rule] + cell for rule, cell in cells.items()} if earlier else cells
+                )
+            yield found
 
 
 Ended = dict[str, tuple[float, float, bool]]
 """Rule -> seconds to the roll-back, canary requests by then, promoted."""
 
 
-def _release(traffic: int, scenario: int, repetition: int) -> Ended:
+def _release(traffic: str, scenario: str, repetition: int) -> Ended:
     """One release of one cell under every rule."""
-    one = TRAFFIC[traffic]
-    made = trace(one.scenarios[scenario], one.rps, one.percent, SEED + repetition)
+    one = next(each for each in TRAFFIC if each.name == traffic)
+    chosen = next(each for each in one.scenarios if each.name == scenario)
+    made = trace(chosen, one.rps, one.percent, SEED + repetition)
     mine = ours.run(made, _objectives(made.scenario) if one.objectives else None)
     ended = {"meshkit": (mine.rolled_back_s, mine.promoted_s is not None)}
     for rule, seconds in _by_peers(made):
@@ -196,7 +213,7 @@ def _told(cell: Cell) -> str:
     return f"{100 * cell.rolled_back / cell.releases:.3g} %, {when}"
 
 
-def _worst(cells: dict[str, dict[str, Cell]], one: Traffic, rule: str) -> float:  # type: ignore[type-arg]
+def _worst(cells: Mapping[str, Mapping[str, Cell]], one: Traffic, rule: str) -> float:
     nulls = [cells[s.name][rule] for s in one.scenarios if not s.bad and s.name in cells]
     return max((100 * c.rolled_back / c.releases for c in nulls), default=math.nan)
 

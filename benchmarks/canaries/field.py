@@ -39,12 +39,15 @@ EFFECT_OF_TAIL = np.clip((_U - 0.9) / 0.07, 0.0, 1.0)
 
 @dataclass(frozen=True)
 class Pod:
-    """One pod: how much slower it is for good, since when it serves (seconds), and how cold it starts."""
+    """One pod: how much slower it is for good, since when it serves (seconds), how cold it starts, and its
+    zone (empty: not told).
+    """
 
     slower: float = 1.0
     since_s: float = -1e9
     cold: float = 0.0
     warm_in_s: float = 30.0
+    zone: str = ""
 
     def slowness(self, at_s: float) -> float:
         """How many times as long its requests take at a time."""

@@ -7,10 +7,12 @@ are promoted, and at most 5 % of good ones rolled back.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +25,15 @@ from meshkit.intent.release import Margins
 MOST_PERCENT = 5.0
 SAMPLE, SAMPLED = 4, ("idle stable", "cold pods", "p99 outside", "alone")
 FAILURES = (0.001, 0.01, 0.03, 0.1)
+SLOWER_ZONES = {"b": 1.2}
+ZONES = {
+    "alike": ("abcabcabc", "abc"),
+    "canary in the slow one": ("aaaabbbb", "bb"),
+    "canary in the fast one": ("aaaabbbb", "aa"),
+    "one stable pod in the slow one": ("aaaaaaab", "bb"),
+    "few pods": ("abc", "b"),
+}
+"""The zone of each pod of stable and of the canary."""
 OUTSIDE = 1.02
 """How far outside a margin the releases lie that must not be promoted, as a factor of the margin."""
 
@@ -45,6 +56,11 @@ def cases() -> Iterator[tuple[Case, bool]]:
     yield alone("alone, a stall of a second", _stalled), False
     yield Case("cold pods", _cold, look_s=30.0, minutes=30.0), False
     yield Case("pods differ 2 %", _unlike, look_s=30.0, minutes=30.0), False
+    for name, (stable, canary) in ZONES.items():
+        placed = partial(_in_zones, stable, canary)
+        yield Case(f"zones, {name}", partial(placed, 1.0, 0.0), look_s=30.0), False
+        yield Case(f"zones, {name}, pods differ 2 %", partial(placed, 1.0, 0.02), look_s=30.0), False
+        yield Case(f"zones, {name}, outside", partial(placed, 1 + OUTSIDE * 0.1, 0.0), look_s=30.0), True
 
 
 def provable(shape: str, buckets: str) -> Margins:
@@ -59,28 +75,43 @@ def provable(shape: str, buckets: str) -> Margins:
     return Margins(**found)
 
 
-def table(repetitions: int, chosen: Sequence[str] = ()) -> tuple[str, list[str]]:
-    """The table of all cases (or of those whose names begin with one of ``chosen``), and broken promises."""
-    lines = ["| case | latencies, buckets | promoted | rolled back | median |", "|---|---|---|---|---|"]
-    broken = []
-    for case, bad in cases():
-        if chosen and not case.name.startswith(tuple(chosen)):
+def table(
+    repetitions: int, chosen: Sequence[str] = (), *, kept: Path | None = None, nulls: bool = False
+) -> tuple[str, list[str]]:
+    """The table of all cases (or of those whose names begin with one of ``chosen``), and broken promises.
+
+    ``kept`` is a file that keeps each case as it is finished, and gives the releases of earlier runs.
+    ``nulls``: only cases whose canary is good; they come first in any case.
+    """
+    known = json.loads(kept.read_text()) if kept and kept.exists() else {}
+    rows, broken = [], []
+    for case, bad in sorted(cases(), key=lambda each: each[1]):
+        if (chosen and not case.name.startswith(tuple(chosen))) or (nulls and bad):
             continue
-        ends = [run(case, seed) for seed in range(repetitions)]
+        name = f"{case.name}, {case.shape}, {case.buckets}"
+        ends = [End(action, math.inf if s is None else s) for action, s in known.get(name, ())]
+        ends += [run(case, seed) for seed in range(len(ends), repetitions)]
+        if kept:
+            known[name] = [(end.action, end.seconds if math.isfinite(end.seconds) else None) for end in ends]
+            kept.write_text(json.dumps(known))
         wrong = sum(end.action == ("promote" if bad else "rollback") for end in ends)
-        low = 100 * share_interval(wrong, repetitions)[0]
-        if low > MOST_PERCENT:
-            broken.append(f"{case.name}, {case.shape}, {case.buckets}: {wrong} of {repetitions} wrong")
-        lines.append(_line(case, ends))
-    return "\n".join(lines), broken
+        if 100 * share_interval(wrong, len(ends))[0] > MOST_PERCENT:
+            broken.append(f"{name}: {wrong} of {len(ends)} wrong")
+        rows.append((-wrong / len(ends), _line(case, ends)))
+    rows.sort(key=lambda row: row[0])
+    head = ["| case | latencies, buckets | promoted | rolled back | median |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *(line for _, line in rows)]), broken
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=SAMPLE, help="releases in each case")
     parser.add_argument("--all", action="store_true", help="every case instead of a sample")
+    parser.add_argument("--nulls", action="store_true", help="only good canaries")
+    parser.add_argument("--out", type=Path, help="keep the releases as JSON, and go on there")
     given = parser.parse_args(arguments)
-    text, broken = table(given.repetitions, () if given.all else SAMPLED)
+    chosen = () if given.all else SAMPLED
+    text, broken = table(given.repetitions, chosen, kept=given.out, nulls=given.nulls)
     print(text)
     print("\nBroken promises: " + ("none" if not broken else "; ".join(broken)))
     return 1 if broken else 0
@@ -123,6 +154,19 @@ def _idle(times: float, _: np.random.Generator) -> tuple[Version, Version]:
 
 def _cold(_: np.random.Generator) -> tuple[Version, Version]:
     return Version(_pods(8)), Version((Pod(since_s=0.0, cold=0.6, warm_in_s=30.0),) * 2)
+
+
+def _in_zones(
+    stable: str, canary: str, times: float, spread: float, rng: np.random.Generator
+) -> tuple[Version, Version]:
+    """Pods in zones a, b and c, of which b is 20 % slower; besides they differ by ``spread``, and the canary
+    is so many times as slow.
+    """
+    pods = [
+        tuple(Pod(SLOWER_ZONES.get(z, 1.0) * math.exp(rng.normal(0, spread)), zone=z) for z in zones)
+        for zones in (stable, canary)
+    ]
+    return Version(pods[0]), Version(pods[1], slower=lambda _: times)
 
 
 def _stalled(rng: np.random.Generator) -> tuple[Version, Version]:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from benchmarks.canaries.field import BUCKETS, LOOK_S, Field, Version
+from meshkit.decide.admission.zones import Zones
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.margins import watching
-from meshkit.decide.pods import pod_noise
+from meshkit.decide.pods import Placement, assumed_noise, pod_noise
 from meshkit.decide.rule import decided
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
-from meshkit.facts import ArmCounts
+from meshkit.facts import ArmCounts, Samples
 from meshkit.intent.release import Margins, Release
 
+VERSIONS = ("v1", "v2")
 BLOCKS = 10
 BESIDE_S = 600.0
 
@@ -62,17 +65,33 @@ def run(case: Case, seed: int) -> End:
     edges = BUCKETS[case.buckets]
     draw = Field(case.shape, edges, rng, case.clump)
     release = _release(case)
-    baseline = _baseline(case, release, draw, stable, len(canary.pods))
+    baseline = _baseline(case, release, draw, stable, canary)
     evidence = Evidence.start(Yardstick.of(baseline, release))
     step = 1 if case.watched or case.alone else 0
 
     def look(start_s: float, step: int, percent: float) -> SampleWindow:
-        arms = []
-        for version, share in ((stable, 100 - percent), (canary, percent)):
-            pods = draw.counts(version, case.rps * case.look_s * share / 100, start_s + case.look_s / 2)
-            arms.append(ArmWindow.of(_sum(pods, edges), baseline.edges_ms, ArmCounts()))
+        arms, pods, zones = {}, {}, {}
+        for name, version, share in (("v1", stable, 100 - percent), ("v2", canary, percent)):
+            drawn = draw.counts(version, case.rps * case.look_s * share / 100, start_s + case.look_s / 2)
+            arms[name] = _sum(drawn, edges)
+            if _zoned(version):
+                pods[name] = {f"{name}-{i}": _sum([pod], edges) for i, pod in enumerate(drawn)}
+                zones |= {f"{name}-{i}": pod.zone for i, pod in enumerate(version.pods)}
         warming, begin_s = start_s < release.warm_up_s, 1 + BESIDE_S + start_s
-        return SampleWindow(begin_s, begin_s + case.look_s, step, percent, True, warming, arms[0], arms[1])
+        samples = Samples(begin_s, begin_s + case.look_s, arms, pods, zones=zones)
+        found = Zones.of(samples, VERSIONS, ())
+        judged = found.judged(arms)
+        both = [ArmWindow.of(arms[v], baseline.edges_ms, ArmCounts(), judged[v]) for v in VERSIONS]
+        return SampleWindow(
+            samples.start_s,
+            samples.end_s,
+            step,
+            percent,
+            True,
+            warming,
+            *both,
+            zones=found.windows(VERSIONS, baseline.edges_ms),
+        )
 
     for i in range(round(BESIDE_S / case.look_s) if case.alone else 0):
         evidence = evidence.updated(look(i * case.look_s - BESIDE_S, 0, 50.0))
@@ -89,7 +108,7 @@ def baseline_of(case: Case, rng: np.random.Generator) -> Baseline:
     """The baseline that a release of a case would measure."""
     stable, canary = case.versions(rng)
     draw = Field(case.shape, BUCKETS[case.buckets], rng, case.clump)
-    return _baseline(case, _release(case), draw, stable, len(canary.pods))
+    return _baseline(case, _release(case), draw, stable, canary)
 
 
 def _release(case: Case) -> Release:
@@ -110,17 +129,27 @@ def _release(case: Case) -> Release:
     )
 
 
-def _baseline(case: Case, release: Release, draw: Field, stable: Version, canary_pods: int) -> Baseline:
+def _baseline(case: Case, release: Release, draw: Field, stable: Version, canary: Version) -> Baseline:
+    placement = Placement(*(Counter(pod.zone for pod in version.pods) for version in (stable, canary)))
     seconds = case.baseline_s or 60.0
     blocks: list[dict[str, ArmCounts]] = []
     for _ in range(BLOCKS):
         pods = draw.counts(stable, case.rps * seconds / BLOCKS, -1.0)
         blocks.append({f"pod-{i}": _sum([pod], draw.edges_ms) for i, pod in enumerate(pods)})
-    total = sum((counts for block in blocks for counts in block.values()), ArmCounts())
+    zones = {f"pod-{i}": pod.zone for i, pod in enumerate(stable.pods)}
+    within = [pod for pod, zone in zones.items() if zone in placement.common or not placement.common]
+    total = sum((block[pod] for block in blocks for pod in within if pod in block), ArmCounts())
     baseline = watching(Baseline.of(total, seconds), release.margins)
     if not case.baseline_s:
         return baseline
-    return replace(baseline, noise=pod_noise(blocks, baseline.edges_ms, canary_pods))
+    noise = pod_noise(blocks, baseline.edges_ms, placement, zones)
+    if noise is None:
+        noise = assumed_noise(baseline, placement)
+    return replace(baseline, noise=noise)
+
+
+def _zoned(version: Version) -> bool:
+    return any(pod.zone for pod in version.pods)
 
 
 def _sum(pods: list[tuple[int, int, list[int]]], edges: tuple[float, ...]) -> ArmCounts:

@@ -12,7 +12,7 @@ from benchmarks.canaries.traffic import BLOCKS, EDGES_MS, HISTORY_S, SCRAPE_S, A
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.margins import watching
-from meshkit.decide.pods import pod_noise
+from meshkit.decide.pods import Placement, pod_noise
 from meshkit.decide.rule import decided
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
@@ -84,7 +84,8 @@ def baseline_of(trace: Trace, objectives: Objectives | None) -> Baseline:
     if not trace.pods:
         return found
     blocks = [{f"pod-{i}": _counts(pod, [b]) for i, pod in enumerate(trace.pods)} for b in range(BLOCKS)]
-    return replace(found, noise=pod_noise(blocks, found.edges_ms, trace.scenario.canary_pods))
+    placement = Placement(canary={"": trace.scenario.canary_pods})
+    return replace(found, noise=pod_noise(blocks, found.edges_ms, placement))
 
 
 def _counts(arm: Arm, rows: range | list[int]) -> ArmCounts:

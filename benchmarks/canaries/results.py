@@ -23,6 +23,11 @@ class Cell:
     requests: tuple[float, ...]
     promoted: int | None = None
 
+    def __add__(self, other: Cell) -> Cell:
+        """The releases of both."""
+        promoted = None if self.promoted is None else self.promoted + (other.promoted or 0)
+        return Cell(self.seconds + other.seconds, self.requests + other.requests, promoted)
+
     @property
     def releases(self) -> int:
         return len(self.seconds)
@@ -114,13 +119,15 @@ def markdown(found: Found, rules: Sequence[str]) -> str:
     """A table for each traffic: rolled back, median and 95th percentile of the time, median requests."""
     lines = []
     for traffic, scenarios in found.items():
-        lines += ["", f"### {traffic}", "", f"| scenario | {' | '.join(rules)} | meshkit promotes |"]
+        lines += ["", f"### {traffic}", ""]
+        lines += [f"| scenario (releases) | {' | '.join(rules)} | meshkit promotes |"]
         lines += ["|" + "---|" * (len(rules) + 2)]
         for scenario, cells in scenarios.items():
             shown = [_shown(cells[rule]) if rule in cells else "" for rule in rules]
             ours = cells["meshkit"]
             share, low, high = ours.percent(ours.promoted or 0)
-            lines.append(f"| {scenario} | {' | '.join(shown)} | {share:.3g} % [{low:.2g}, {high:.3g}] |")
+            name = f"{scenario} ({ours.releases})"
+            lines.append(f"| {name} | {' | '.join(shown)} | {share:.3g} % [{low:.2g}, {high:.3g}] |")
     return "\n".join(lines[1:])
 
 

@@ -154,7 +154,7 @@ def slower(truth: Truth, seed: int) -> Times:
         for name, compared in quantiles.items():
             requests, events = canary[name]
             seen = Table(requests + late, events + late, *stable[name])
-            quantiles[name] = compared.updated(seen, LOOK_S)
+            quantiles[name] = compared.updated([seen], LOOK_S)
         tests = {
             "all counts": [one.log_evidence_of_all(TOLERANCE) for one in quantiles.values()],
             "without the worst": [one.log_evidence(TOLERANCE) for one in quantiles.values()],

@@ -47,7 +47,8 @@ class Evidence:
     watched: its stable version may be faster because it has little to do. ``alone`` are the canary's counts
     since it serves all requests, by part of ``alone_harm``.
     Only windows that were not refused count, also for ``compared_s``, the seconds compared; ``refused`` is
-    the reason of the latest window. ``offset_s`` is how far the clock has gone back in all.
+    the reason of the latest window, ``notes`` say how it compares latencies by zone; ``mixed``: those of the
+    step are of several zones. ``offset_s`` is how far the clock has gone back in all.
     """
 
     yardstick: Yardstick
@@ -72,6 +73,8 @@ class Evidence:
     compared_s: float = 0.0
     refused: str = ""
     offset_s: float = 0.0
+    mixed: bool = False
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, yardstick: Yardstick) -> Evidence:
@@ -196,9 +199,12 @@ class Evidence:
         return (compared + (exp(self._apart(margin)) if margin.apart else 0.0)) / 2
 
     def _apart(self, margin: LatencyMargin) -> float:
-        """Log evidence that stable's quantile is above its edge and the canary's below its own."""
+        """Log evidence that stable's quantile is above its edge and the canary's below its own.
+
+        It pools counts, so it says nothing where zones are compared each by itself.
+        """
         stable, canary = self.stable_judged, self.canary_judged
-        if not (stable.timed and canary.timed):
+        if self.mixed or not (stable.timed and canary.timed):
             return -math.inf
         above = alone_log_evidence(stable.timed, stable.slower[margin.above], margin.level, MARGIN_STEPS)
         fewer = [-step for step in MARGIN_STEPS]
@@ -278,6 +284,7 @@ class Evidence:
             canary_step=nothing,
             stable_judged=nothing,
             canary_judged=nothing,
+            mixed=False,
             alone={},
         )
         if look.step != self.yardstick.watch_step or self.step == look.step:
@@ -293,7 +300,8 @@ class Evidence:
             until_s=look.end_s,
             compared_s=round(self.compared_s + look.end_s - look.start_s, 6),
             refused="",
-            errors=self.errors.updated(_failures(look)),
+            notes=(look.note,) if look.note else (),
+            errors=self.errors.updated(look.failures),
             objective_errors=_held_to(self.objective_errors, look, None),
             objective_slower=_held_to(self.objective_slower, look, self.yardstick.slow_edge),
             stable=self.stable + look.stable,
@@ -303,11 +311,14 @@ class Evidence:
         )
         if not look.warming:
             seconds = look.end_s - look.start_s
-            counted = tuple(one.updated(_slower(look, i), seconds) for i, one in enumerate(self.compared))
+            counted = tuple(
+                one.updated(look.slower_by_zone(i), seconds) for i, one in enumerate(self.compared)
+            )
             after = replace(
                 after,
                 stable_judged=self.stable_judged + look.stable,
                 canary_judged=self.canary_judged + look.canary,
+                mixed=self.mixed or len(look.zones) > 1,
             )
             after = replace(after, watched=counted) if self.watched else replace(after, slower=counted)
         if look.step == self.yardstick.steps - 1:
@@ -373,19 +384,11 @@ def _compared(yardstick: Yardstick, nulls: Sequence[float]) -> tuple[Compared, .
     return tuple(map(Compared.start, yardstick.of_slower(), nulls))
 
 
-def _failures(look: SampleWindow) -> Table:
-    return Table(look.canary.requests, look.canary.errors, look.stable.requests, look.stable.errors)
-
-
-def _slower(look: SampleWindow, edge: int) -> Table:
-    return Table(look.canary.timed, look.canary.slower[edge], look.stable.timed, look.stable.slower[edge])
-
-
 def _held_to(objective: Objective | None, look: SampleWindow, edge: int | None) -> Objective | None:
     """Update an objective with one more window: failures, or requests slower than an edge."""
     if objective is None or (edge is not None and look.warming):
         return objective
-    table = _failures(look) if edge is None else _slower(look, edge)
+    table = look.failures if edge is None else look.slower(edge)
     return objective.updated(Window(look.start_s, look.end_s, *_counts(table)))
 
 

@@ -12,13 +12,17 @@ before the first weight, or assumed where the stable pods are too few to show th
   than independent requests would. ``dispersion`` is the chi-squared statistic of pods against blocks of time,
   divided by its degrees of freedom; a pod that is always slower, or a block that is slower for all pods, does
   not contribute. It divides the likelihood. This correction is asymptotic, not exact, and reported as such.
+
+Where latencies are compared within zones (admission/zones.py), the zones' own differences are no spread of
+pods: the mean of each zone is taken out, as long as LEAST_PODS - 1 degrees of freedom are left. A zone with
+one stable pod and several of the canary is then compared with that one pod, which widens the tolerance.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +51,9 @@ class PodNoise:
 
     ``sd_errors`` and ``sd_slower`` (one for each watched edge) are standard deviations of the pods' log odds.
     ``dispersion`` is the variance of the counts relative to independent requests, 1 unless it is significant.
-    ``assumed``: there were too few pods to measure, so the standard deviations are ASSUMED_*.
+    ``assumed``: there were too few pods to measure, so the standard deviations are ASSUMED_*. ``zones`` is
+    how many means were taken out of the spread. ``variance`` is that of the difference between both versions,
+    where the pods' own is 1; None: 1/canary pods + 1/stable pods.
     """
 
     stable_pods: int
@@ -56,14 +62,17 @@ class PodNoise:
     sd_slower: tuple[float, ...]
     dispersion: float = 1.0
     assumed: bool = False
+    zones: int = 1
+    variance: float | None = None
 
     def tolerance(self, sd: float, alpha: float) -> float:
         """The log odds ratio that such pods exceed by chance with a probability of at most alpha/4."""
         if self.assumed:
             quantile = NormalDist().inv_cdf(1 - alpha / 4)
         else:
-            quantile = student_quantile(1 - alpha / 4, self.stable_pods - 1)
-        return quantile * sd * math.sqrt(1 / self.canary_pods + 1 / self.stable_pods)
+            quantile = student_quantile(1 - alpha / 4, self.stable_pods - self.zones)
+        plain = 1 / self.canary_pods + 1 / self.stable_pods
+        return quantile * sd * math.sqrt(plain if self.variance is None else self.variance)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> PodNoise:
@@ -71,17 +80,64 @@ class PodNoise:
         return cls(**{**record, "sd_slower": tuple(record["sd_slower"])})
 
 
+@dataclass(frozen=True)
+class Placement:
+    """How many pods of each version run in each zone; the empty zone stands for unknown ones."""
+
+    stable: Mapping[str, int] = field(default_factory=dict)
+    canary: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def stable_pods(self) -> int:
+        """The number of stable pods."""
+        return sum(self.stable.values())
+
+    @property
+    def canary_pods(self) -> int:
+        """The number of the canary's pods."""
+        return sum(self.canary.values())
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """The zones within which latencies are compared; none where zones make no difference."""
+        zones = {*self.stable, *self.canary}
+        if "" in zones or len(zones) < 2:
+            return ()
+        return tuple(sorted(set(self.stable) & set(self.canary)))
+
+    @property
+    def variance(self) -> float | None:
+        """The variance of the difference between both versions within the common zones, with that of a pod as
+        1; None without such zones.
+
+        A zone weighs as the requests of both versions there have it; this is the larger of both ends: few
+        requests to the canary, or few to stable.
+        """
+        if not self.common:
+            return None
+        return max(
+            sum(weights[zone] ** 2 * (1 / self.canary[zone] + 1 / self.stable[zone]) for zone in self.common)
+            / sum(weights[zone] for zone in self.common) ** 2
+            for weights in (self.canary, self.stable)
+        )
+
+
 def pod_noise(
-    blocks: Sequence[Mapping[str, ArmCounts]], edges_ms: Sequence[float], canary_pods: int
+    blocks: Sequence[Mapping[str, ArmCounts]],
+    edges_ms: Sequence[float],
+    placement: Placement,
+    zones: Mapping[str, str] | None = None,
 ) -> PodNoise | None:
     """The noise of the pods that were there in all ``blocks`` of time; None below LEAST_PODS of them.
 
-    ``canary_pods`` of 0 (unknown) counts as one.
+    ``zones`` has the zone of each pod, for a comparison within zones. Where the canary's pods are unknown,
+    one is assumed.
     """
     blocks = [block for block in blocks if block]
     pods = sorted(set.intersection(*(set(block) for block in blocks))) if blocks else []
     if len(pods) < LEAST_PODS:
         return None
+    groups = _groups(pods, placement, zones or {})
     failed = [[(block[pod].requests, block[pod].errors) for pod in pods] for block in blocks]
     slower = []
     for edge in edges_ms:
@@ -90,18 +146,27 @@ def pod_noise(
     of_slower = [found for found in map(_dispersion, slower) if found is not None]
     return PodNoise(
         stable_pods=len(pods),
-        canary_pods=max(1, canary_pods),
-        sd_errors=_spread(failed),
-        sd_slower=tuple(_spread(one) for one in slower),
+        canary_pods=max(1, placement.canary_pods),
+        sd_errors=_spread(failed, groups),
+        sd_slower=tuple(_spread(one, groups) for one in slower),
         dispersion=max(1.0, _dispersion(failed) or 1.0, _mean(of_slower)),
+        zones=len(set(groups)),
+        variance=placement.variance,
     )
 
 
-def assumed_noise(baseline: Baseline, stable_pods: int, canary_pods: int) -> PodNoise:
+def assumed_noise(baseline: Baseline, placement: Placement) -> PodNoise:
     """The noise to assume of fewer pods than can be measured."""
     percent = 100 * math.expm1(ASSUMED_LATENCY_SD)
     slower = tuple(max(0.0, baseline.margin_log_odds(edge, percent)) for edge in baseline.edges_ms)
-    return PodNoise(stable_pods, max(1, canary_pods), ASSUMED_ERRORS_SD, slower, assumed=True)
+    return PodNoise(
+        placement.stable_pods,
+        max(1, placement.canary_pods),
+        ASSUMED_ERRORS_SD,
+        slower,
+        assumed=True,
+        variance=placement.variance,
+    )
 
 
 def student_quantile(share: float, freedom: int) -> float:
@@ -127,16 +192,26 @@ def _student_share(t: float, freedom: int) -> float:
     return 0.5 + inner / 2
 
 
-def _spread(blocks: Sequence[Sequence[Counts]]) -> float:
-    """The standard deviation of log odds between pods, chance subtracted; 0 unless chi-squared refutes at 5 %
-    that the pods are alike.
+def _groups(pods: Sequence[str], placement: Placement, zones: Mapping[str, str]) -> list[str]:
+    """The zone of each pod whose mean is taken out of the spread; one for all if too few pods are left."""
+    groups = [zones.get(pod, "") if placement.common else "" for pod in pods]
+    return groups if len(pods) - len(set(groups)) >= LEAST_PODS - 1 else [""] * len(pods)
+
+
+def _spread(blocks: Sequence[Sequence[Counts]], groups: Sequence[str]) -> float:
+    """The standard deviation of log odds between pods of the same group, chance subtracted; 0 unless
+    chi-squared refutes at 5 % that the pods are alike.
     """
     totals = [(sum(n for n, _ in pod), sum(x for _, x in pod)) for pod in zip(*blocks, strict=True)]
     logits = [_logit([total]) for total in totals]
     chance = _mean([1 / (x + 0.5) + 1 / (n - x + 0.5) for n, x in totals])
-    middle = _mean(logits)
-    variance = sum((one - middle) ** 2 for one in logits) / (len(logits) - 1)
-    alike = variance * (len(logits) - 1) / chance <= _chi_squared_95(len(logits) - 1) if chance else True
+    of_group: dict[str, list[float]] = {}
+    for group, logit in zip(groups, logits, strict=True):
+        of_group.setdefault(group, []).append(logit)
+    freedom = len(logits) - len(of_group)
+    squares = sum((one - _mean(each)) ** 2 for each in of_group.values() for one in each)
+    variance = squares / freedom
+    alike = squares / chance <= _chi_squared_95(freedom) if chance else True
     return 0.0 if alike else math.sqrt(max(0.0, variance - chance))
 
 

@@ -6,10 +6,11 @@ The journal stores them, and every verdict can be recomputed from them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshkit.decide.admission.possible import refused_histogram
+from meshkit.decide.statistics.sequential import Table
 from meshkit.errors import NoData
 from meshkit.facts import ArmCounts
 
@@ -78,12 +79,30 @@ class ArmWindow:
 
 
 @dataclass(frozen=True)
+class ZoneWindow:
+    """The latencies of both versions in one zone, as ``timed`` and ``slower`` of ArmWindow."""
+
+    zone: str
+    stable_timed: int
+    stable_slower: tuple[int, ...]
+    canary_timed: int
+    canary_slower: tuple[int, ...]
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> ZoneWindow:
+        """The zone that a journal stores as plain fields."""
+        slower = {name: tuple(record[name]) for name in ("stable_slower", "canary_slower")}
+        return cls(**{**record, **slower})
+
+
+@dataclass(frozen=True)
 class SampleWindow:
     """Both versions between two times (seconds since the epoch) at one step (-1: before the first weight).
 
     ``agreed``: the measured share had agreed with ``asked_percent`` before this window, so the step's clock
     ran. ``warming``: too soon after a change of weights for latencies to count (errors always count).
-    ``refused``: why nothing of it counts; empty if it counts.
+    ``refused``: why nothing of it counts; empty if it counts. ``zones``: the latencies of both versions by
+    zone, where they are compared within zones; ``note`` says how they are compared then.
     """
 
     start_s: float
@@ -95,6 +114,27 @@ class SampleWindow:
     stable: ArmWindow
     canary: ArmWindow
     refused: str = ""
+    zones: tuple[ZoneWindow, ...] = ()
+    note: str = ""
+
+    @property
+    def failures(self) -> Table:
+        """The failed requests of both versions."""
+        return Table(self.canary.requests, self.canary.errors, self.stable.requests, self.stable.errors)
+
+    def slower(self, edge: int) -> Table:
+        """The requests of both versions that were slower than a watched edge."""
+        canary, stable = self.canary, self.stable
+        return Table(canary.timed, canary.slower[edge], stable.timed, stable.slower[edge])
+
+    def slower_by_zone(self, edge: int) -> tuple[Table, ...]:
+        """The requests slower than a watched edge, in one table for each zone that is compared."""
+        if not self.zones:
+            return (self.slower(edge),)
+        return tuple(
+            Table(zone.canary_timed, zone.canary_slower[edge], zone.stable_timed, zone.stable_slower[edge])
+            for zone in self.zones
+        )
 
     def as_record(self) -> dict[str, Any]:
         """A small JSON object: what the journal stores."""
@@ -108,6 +148,8 @@ class SampleWindow:
             "stable": _arm_record(self.stable),
             "canary": _arm_record(self.canary),
             **({"refused": self.refused} if self.refused else {}),
+            **({"zones": [asdict(zone) for zone in self.zones]} if self.zones else {}),
+            **({"note": self.note} if self.note else {}),
         }
 
     @classmethod
@@ -115,6 +157,7 @@ class SampleWindow:
         """The look that ``as_record`` stored."""
         arms = ("stable", "canary")
         fields = {name: record[name] for name in cls.__dataclass_fields__ if name in record.keys() - arms}
+        fields["zones"] = tuple(map(ZoneWindow.from_record, record.get("zones", ())))
         return cls(**fields, stable=_arm(record["stable"]), canary=_arm(record["canary"]))
 
 

@@ -52,7 +52,7 @@ def of(
     net = _harm(numbers, "the limit of rolling back")
     if action == "promote" and deciding:
         said = (_within(release, numbers), requests(release, numbers), net)
-        return (*said, basis(release, evidence, numbers), *_kept(release, numbers))
+        return (*said, *evidence.notes, basis(release, evidence, numbers), *_kept(release, numbers))
     if action == "promote":
         now, after = percent(numbers["step_percent"]), percent(numbers["next_percent"])
         return (f"Step {now} has passed; next is {after}.", requests(release, numbers), net)
@@ -194,6 +194,7 @@ def _continuing(
         *_needs(numbers),
         requests(release, numbers),
         net,
+        *evidence.notes,
         *_few_pods(release, evidence, numbers),
         *_unmet(release, evidence, numbers),
     )
@@ -215,7 +216,7 @@ def _rolled_back(
     then = (
         f"Correct {release.canary} and release again; if it is meant to be so, move the weights by a Route."
     )
-    found = (effect(release, evidence, numbers), *_unreached(release, numbers), net)
+    found = (effect(release, evidence, numbers), *_unreached(release, numbers), net, *evidence.notes)
     return (*found, basis(release, evidence, numbers), f"{again} {then}")
 
 

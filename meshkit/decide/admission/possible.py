@@ -44,7 +44,8 @@ def refused_window(
     if not -1 <= look.step < steps:
         return f"the release has no step {look.step}"
     counted = None if look.step < 0 else edges
-    return refused_counts("stable", look.stable, counted) or refused_counts("canary", look.canary, counted)
+    arms = refused_counts("stable", look.stable, counted) or refused_counts("canary", look.canary, counted)
+    return arms or _refused_zones(look)
 
 
 def went_back_s(look: SampleWindow) -> float:
@@ -67,6 +68,24 @@ def refused_counts(name: str, arm: ArmWindow, edges: int | None) -> str:
     for before, after in zip((arm.timed, *arm.slower), arm.slower, strict=False):
         if after > before:
             return f"{name}'s histogram is not cumulative"
+    return ""
+
+
+def _refused_zones(look: SampleWindow) -> str:
+    """Why the latencies by zone cannot be true: each must be possible, and their sums those of the arms."""
+    if not look.zones:
+        return ""
+    counts = {
+        "stable": ([(zone.stable_timed, *zone.stable_slower) for zone in look.zones], look.stable),
+        "canary": ([(zone.canary_timed, *zone.canary_slower) for zone in look.zones], look.canary),
+    }
+    for name, (by_zone, arm) in counts.items():
+        for each in by_zone:
+            if not all(map(_is_count, each)) or any(after > before for before, after in pairwise(each)):
+                return f"{name}'s latencies in a zone are not those of a number of requests"
+        sums = [sum(column) for column in zip(*by_zone, strict=False)]
+        if len({len(each) for each in by_zone}) > 1 or sums != [arm.timed, *arm.slower]:
+            return f"{name}'s latencies by zone do not add up to its own"
     return ""
 
 

@@ -26,6 +26,10 @@ class PodAges:
         serving = {pod for of in samples.pods.values() for pod, counts in of.items() if counts.requests}
         return PodAges({**dict.fromkeys(serving, from_s), **self.since_s})
 
+    def young(self, samples: Samples, warm_up_s: float) -> set[str]:
+        """The pods whose latencies in a window do not count yet."""
+        return {pod for pod, since_s in self.since_s.items() if since_s > samples.start_s - warm_up_s}
+
     def warm(
         self, samples: Samples, versions: Sequence[str], warm_up_s: float
     ) -> Mapping[str, ArmCounts] | None:
@@ -39,7 +43,7 @@ class PodAges:
             reached = arms[version].requests - samples.unreached.get(version, 0)
             if reached > 0 and of_pods < TOLD_APART * reached:
                 return None
-        young = {pod for pod, since_s in self.since_s.items() if since_s > samples.start_s - warm_up_s}
+        young = self.young(samples, warm_up_s)
         if not any(young.intersection(of_pods) for of_pods in pods.values()):
             return {version: arms[version] for version in versions}
         return {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from meshkit.decide.admission.warm_pods import TOLD_APART
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.margins import watching
-from meshkit.decide.pods import LEAST_PODS, assumed_noise, pod_noise
+from meshkit.decide.pods import LEAST_PODS, Placement, assumed_noise, pod_noise
 from meshkit.facts import ArmCounts, Samples
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ LEAST_S = 30.0
 BLOCKS = 10
 """Blocks of time in which pods are compared: enough to tell a pod that is slow from a slow minute."""
 
-PodCounts = Callable[[], tuple[int, int]]
-"""Counts the running pods of the stable version and of the canary; 0 if they cannot be identified."""
+PodCounts = Callable[[], Placement]
+"""Counts the running pods of both versions by zone; none if they cannot be identified."""
 
 
 class BaselineMeter:
@@ -32,6 +33,7 @@ class BaselineMeter:
         self._release = release
         self._counts = ArmCounts()
         self._blocks: list[dict[str, ArmCounts]] = []
+        self._zones: dict[str, str] = {}
         self._began_s: float | None = None
 
     def measured(self, samples: Samples, pods: PodCounts) -> Baseline | None:
@@ -44,6 +46,7 @@ class BaselineMeter:
         self._counts += samples.arms[release.stable]
         self._began_s = samples.start_s if self._began_s is None else self._began_s
         seconds = samples.end_s - self._began_s
+        self._zones |= samples.zones
         self._add_pods(samples.pods.get(release.stable, {}), seconds)
         requests = self._counts.requests
         if seconds < release.baseline_s or requests < LEAST_REQUESTS:
@@ -51,14 +54,23 @@ class BaselineMeter:
         if requests < ENOUGH_REQUESTS and seconds < LEAST_S:
             return None
         slow_ms = release.objectives.slower_than_ms if release.objectives else None
-        baseline = watching(Baseline.of(self._counts, seconds, slow_ms), release.margins)
+        placement = pods()
+        counts = replace(self._counts, latency_ms=self._within(placement.common).latency_ms)
+        baseline = watching(Baseline.of(counts, seconds, slow_ms), release.margins)
         if not release.baseline_s:
             return baseline
-        stable_pods, canary_pods = pods()
-        noise = pod_noise(self._blocks, baseline.edges_ms, canary_pods)
-        if noise is None and 0 < stable_pods < LEAST_PODS:
-            noise = assumed_noise(baseline, stable_pods, canary_pods)
+        noise = pod_noise(self._blocks, baseline.edges_ms, placement, self._zones)
+        if noise is None and 0 < placement.stable_pods < LEAST_PODS:
+            noise = assumed_noise(baseline, placement)
         return replace(baseline, noise=noise)
+
+    def _within(self, zones: Sequence[str]) -> ArmCounts:
+        """The counts in these zones, in which latencies will be compared; all without them."""
+        of_pods = [(self._zones.get(pod), each) for block in self._blocks for pod, each in block.items()]
+        if sum(each.requests for zone, each in of_pods if zone) < TOLD_APART * self._counts.requests:
+            return self._counts
+        found = sum((each for zone, each in of_pods if zone in zones), ArmCounts())
+        return found if found.latency_ms else self._counts
 
     def _add_pods(self, pods: Mapping[str, ArmCounts], seconds: float) -> None:
         """Add counts to the block of time that contains ``seconds``; pods that come or go are dropped at the

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from meshkit.decide.pods import Placement
 from meshkit.decide.rollouts.rollout import Rollout
 from meshkit.decide.verdict import Verdict
 from meshkit.errors import BadInput
@@ -38,14 +40,16 @@ def judge(samples: Iterable[Samples], release: Release) -> Verdict:
                 remedy=f"Give mk.ArmCounts() for a version that answered nothing; it has "
                 f"{', '.join(map(repr, window.arms)) or 'no version'}.",
             )
-    counts = _pods(windows, release.stable), _pods(windows, release.canary)
+    placement = Placement(_pods(windows, release.stable), _pods(windows, release.canary))
     rollout = Rollout(release)
     for window in windows:
-        verdict = rollout.add(window, lambda: counts)
+        verdict = rollout.add(window, lambda: placement)
         if verdict.action == "rollback":
             return verdict
     return rollout.verdict()
 
 
-def _pods(windows: Iterable[Samples], version: str) -> int:
-    return len({pod for window in windows for pod in window.pods.get(version, {})})
+def _pods(windows: Iterable[Samples], version: str) -> Counter[str]:
+    """How many pods of a version the windows have, by zone."""
+    placed = {pod: window.zones.get(pod, "") for window in windows for pod in window.pods.get(version, {})}
+    return Counter(placed.values())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.decide.admission.unreached import Attribution, ReadyPods
 from meshkit.decide.admission.warm_pods import PodAges
+from meshkit.decide.admission.zones import Zones
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.ladder import agreeing
@@ -156,12 +157,15 @@ class Rollout:
         from_s = samples.start_s - (0.0 if self.begun else release.warm_up_s)
         self._ages = self._ages.seen(samples, from_s=from_s)
         warm = self._ages.warm(samples, versions, release.warm_up_s)
+        young = self._ages.young(samples, release.warm_up_s)
+        zones = Zones.of(samples, versions, young) if warm else Zones()
+        judged = zones.judged(warm) if warm else None
         stable, canary = (
             ArmWindow.of(
                 samples.arms[each],
                 edges,
                 samples.arms[each],
-                warm[each] if warm else None,
+                judged[each] if judged else None,
                 samples.unreached.get(each, 0),
             )
             for each in versions
@@ -170,7 +174,8 @@ class Rollout:
             warming = bool(canary.requests and not warm[release.canary].requests)
         else:
             warming = samples.start_s - release.warm_up_s < max(self._shifted_s, newest_pod_s)
-        return self._window(samples.start_s, samples.end_s, stable, canary, warming=warming)
+        look = self._window(samples.start_s, samples.end_s, stable, canary, warming=warming)
+        return replace(look, zones=zones.windows(versions, edges), note=zones.note)
 
     def _window(
         self, start_s: float, end_s: float, stable: ArmWindow, canary: ArmWindow, *, warming: bool

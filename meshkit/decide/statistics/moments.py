@@ -10,6 +10,8 @@ are slow are never left out, so a version that answers nothing in time is found 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshkit.decide.statistics.bursts import BURST_EVENTS, BURST_SHARE, MOMENT_S, MOSTLY
@@ -63,12 +65,13 @@ class Compared:
         nothing = Moment(likelihood, _NO_COUNTS)
         return cls(null, likelihood, likelihood, nothing, nothing)
 
-    def updated(self, table: Table, seconds: float) -> Compared:
-        """With one more window of so many seconds."""
+    def updated(self, tables: Sequence[Table], seconds: float) -> Compared:
+        """With one more window of so many seconds: one table, or one for each zone."""
         nothing = self.all.empty()
         if not nothing.points:
             return self
-        window = Moment(nothing.updated(table), table)
+        likelihood = functools.reduce(Likelihood.updated, tables, nothing)
+        window = Moment(likelihood, sum(tables, _NO_COUNTS))
         over = self.now_s >= MOMENT_S
         before, now, now_s = (
             (self.now, Moment(nothing, _NO_COUNTS), 0.0) if over else (self.before, self.now, self.now_s)

@@ -12,8 +12,9 @@ from meshkit.decide.summary import held
 from meshkit.decide.verdict import Verdict
 from meshkit.errors import BadInput, MeshkitError
 from meshkit.observe.counters import Counters, Observer, window
-from meshkit.operations.release.baseline import newest_pod_s, pods_of_both, ready_pods
+from meshkit.operations.release.baseline import newest_pod_s, ready_pods
 from meshkit.operations.release.route import find_route, target_of, weights_of
+from meshkit.operations.release.running.pod_zones import PodZones
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -49,6 +50,8 @@ class Session:
 
     A look that fails holds the release with the reason, whatever the reason is.
     """
+
+    _zones: PodZones
 
     def __init__(
         self, release: Release, cluster: Cluster, *, mesh: str, observer: Observer, clock: Clock
@@ -104,6 +107,7 @@ class Session:
             found = find_route(self._mesh, self.release, self._cluster)
             found.require_usable()
             self._route = found.route
+            self._zones = PodZones(self._cluster, self.release, found.route)
         route = self._route
         self._percent = self._read_percent(route)
         counters = self._observer.counters(self._cluster, target_of(self.release, route))
@@ -114,8 +118,8 @@ class Session:
         samples = window(before, self._before)
         self._since_s = samples.end_s
         self._rollout.add(
-            replace(samples, asked_percent=self._percent),
-            lambda: pods_of_both(self._cluster, self.release, route),
+            replace(self._zones.of(samples), asked_percent=self._percent),
+            self._zones.placement,
             newest_pod_s(self._cluster, self.release, route) if self._rollout.begun else 0.0,
             lambda: ready_pods(self._cluster, self.release, route),
         )

@@ -21,20 +21,6 @@ WORKLOADS = (Kind("apps/v1", "Deployment"), Kind("apps/v1", "StatefulSet"))
 """The kinds of the workloads whose pods are a version."""
 
 
-def running_pods(cluster: Cluster, release: Release, route: WeightedRoute, version: str) -> int:
-    """Count the running pods of a version; 0 if they cannot be identified."""
-    pods = pods_of(cluster, release, route, version)
-    return sum((pod.get("status") or {}).get("phase") == "Running" for pod in pods)
-
-
-def pods_of_both(cluster: Cluster, release: Release, route: WeightedRoute) -> tuple[int, int]:
-    """Count the running pods of the stable version and of the canary."""
-    stable, canary = (
-        running_pods(cluster, release, route, version) for version in (release.stable, release.canary)
-    )
-    return stable, canary
-
-
 def ready_pods(cluster: Cluster, release: Release, route: WeightedRoute) -> ReadyPods:
     """Count the ready pods of both versions; nothing is known if they cannot be read or identified."""
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,4 +162,18 @@ def test_few_repetitions_exclude_nothing_by_chance() -> None:
 @pytest.mark.timeout(7200)
 def test_every_promise_holds_over_the_full_repetitions() -> None:
     """Two hundred releases in each cell: about twenty minutes of processor time."""
-    assert contest.broken(contest.run(200, 2)) == []
+    *_, found = contest.run(200, 2)
+    assert contest.broken(found) == []
+
+
+def test_a_contest_goes_on_where_its_results_end() -> None:
+    one = replace(contest.TRAFFIC[2], scenarios=contest.TRAFFIC[2].scenarios[:1])
+    whole, two = (list(contest.run(n, 1, (one,)))[-1] for n in (3, 2))
+    *_, more = contest.run(3, 1, (one,), known=from_json(json.loads(json.dumps(as_json(two)))))
+    assert more == whole
+
+
+def test_the_good_canaries_can_be_run_alone() -> None:
+    traffic = (replace(contest.TRAFFIC[2], scenarios=contest.TRAFFIC[2].scenarios[1:3]),)
+    *_, found = contest.run(1, 1, traffic, nulls=True)
+    assert list(found[traffic[0].name]) == ["errors 1 %"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,3 +47,11 @@ def test_a_stall_of_a_second_rolls_back_no_canary_that_serves_alone() -> None:
 @pytest.mark.soak
 def test_the_promises_hold_on_the_whole_grid() -> None:
     assert field_contest.table(400)[1] == []
+
+
+def test_the_file_of_a_run_gives_its_releases_to_the_next(tmp_path: Path) -> None:
+    kept = tmp_path / "field.json"
+    first = field_contest.table(1, ("cold pods",), kept=kept)
+    kept.write_text(kept.read_text().replace("promote", "rollback"))
+    assert "0 of 2" not in first[0]
+    assert "| 1 of 2" in field_contest.table(2, ("cold pods",), kept=kept)[0]

@@ -19,7 +19,7 @@ DOWN = Table(canary=100, canary_events=90, stable=300, stable_events=3)
 def after(*windows: Table, seconds: float = 1.0) -> Compared:
     compared = Compared.start(Likelihood.over([NULL + step for step in (0.0, *WORSE)]), NULL)
     for table in windows:
-        compared = compared.updated(table, seconds)
+        compared = compared.updated([table], seconds)
     return compared
 
 

@@ -13,7 +13,7 @@ from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.formatting import count, odds, percent, seconds, worse
 from meshkit.decide.margins import watching
-from meshkit.decide.pods import PodNoise, assumed_noise
+from meshkit.decide.pods import Placement, PodNoise, assumed_noise
 from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
@@ -461,7 +461,7 @@ def test_effect_has_interval_requests_time_and_limit() -> None:
 
 
 def test_few_pods_that_differ_by_what_pods_may_differ_are_neither_promoted_nor_rolled_back() -> None:
-    few = replace(BASELINE, noise=assumed_noise(BASELINE, 3, 1))
+    few = replace(BASELINE, noise=assumed_noise(BASELINE, Placement({"": 3}, {"": 1})))
     slightly = tuple(round(n * 1.12) for n in arm(3000).slower)
     looks = [look(1, arm(3000), arm(3000, slower=slightly), at=i) for i in range(10)]
     seen, alike = (Evidence.start(Yardstick.of(each, release())) for each in (few, BASELINE))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from meshkit.decide.pods import Placement
 from meshkit.decide.rollouts.judging import judge
 from meshkit.decide.rollouts.rollout import Rollout
 from meshkit.errors import BadInput
@@ -94,7 +95,7 @@ def test_windows_before_the_first_share_only_measure_stable() -> None:
 
 def test_without_a_baseline_nothing_counts_until_stable_is_measured() -> None:
     rollout = Rollout(release())
-    verdicts = [rollout.add(each, lambda: (0, 0)) for each in windows([50.0] * 80)]
+    verdicts = [rollout.add(each, Placement) for each in windows([50.0] * 80)]
     assert verdicts[0].summary.startswith("Held: v1 was not measured before v2 got requests")
     assert verdicts[0].action == "continue"
     assert rollout.verdict().action == "promote"
@@ -104,7 +105,7 @@ def test_the_counts_of_two_shares_are_not_pooled_in_one_step() -> None:
     """5 and 20 % belong to the same step of the release, but to different shares."""
     rollout = Rollout(release(steps=(5, 50, 100)))
     for each in windows([0.0] * 8 + [5.0] * 4 + [20.0] * 2):
-        rollout.add(each, lambda: (0, 0))
+        rollout.add(each, Placement)
     assert rollout._evidence.canary_step.requests == 2 * 60
     assert rollout._evidence.canary.requests == 4 * 15 + 2 * 60
 
@@ -112,12 +113,12 @@ def test_the_counts_of_two_shares_are_not_pooled_in_one_step() -> None:
 def test_a_share_of_0_ends_the_rollout_and_the_next_one_starts_without_its_evidence() -> None:
     rollout = Rollout(release())
     for each in windows([0.0] * 8 + [50.0] * 20, errors=0.3):
-        rollout.add(each, lambda: (0, 0))
+        rollout.add(each, Placement)
     assert rollout.verdict().action == "rollback"
     later = windows([0.0] * 40 + [50.0] * 80, seed=3)
     for each in later:
         moved = Samples(each.start_s + 500, each.end_s + 500, each.arms, asked_percent=each.asked_percent)
-        rollout.add(moved, lambda: (0, 0))
+        rollout.add(moved, Placement)
     assert rollout.verdict().action == "promote"
 
 

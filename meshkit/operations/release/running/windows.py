@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from meshkit.decide.admission.unreached import Attribution, ReadyPods
 from meshkit.decide.admission.warm_pods import PodAges
+from meshkit.decide.admission.zones import Zones
+from meshkit.decide.pods import Placement
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.facts import ArmCounts, Samples
-from meshkit.operations.release.baseline import newest_pod_s, pods_of_both, ready_pods
+from meshkit.operations.release.baseline import newest_pod_s, ready_pods
 from meshkit.operations.release.route import route_of
+from meshkit.operations.release.running.pod_zones import PodZones
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -29,6 +32,7 @@ class WindowMaker:
         self._cluster = cluster
         self._ages = PodAges()
         self._attribution = Attribution()
+        self._zones = PodZones(cluster, self._release, self._route)
         self._recent: deque[Samples] = deque()
 
     def charged(self, samples: Samples, state: ReleaseState) -> Samples:
@@ -36,7 +40,7 @@ class WindowMaker:
         versions = (self._release.stable, self._release.canary)
         share = state.asked_percent if state.step >= 0 else 0.0
         self._attribution, charged = self._attribution.charged(samples, versions, share, self._ready)
-        return charged
+        return self._zones.of(charged)
 
     def look_of(self, samples: Samples, state: ReleaseState) -> SampleWindow:
         """Return the window of these counts, as the present step sees it."""
@@ -47,12 +51,15 @@ class WindowMaker:
         edges = state.baseline.edges_ms if state.baseline else ()
         versions = (release.stable, release.canary)
         warm = self._warm(samples, versions, state)
+        young = self._ages.young(samples, release.warm_up_s)
+        zones = Zones.of(samples, versions, young) if warm else Zones()
+        judged = zones.judged(warm) if warm else None
         arms = {
             version: ArmWindow.of(
                 samples.arms[version],
                 edges,
                 self._shown(version),
-                warm[version] if warm else None,
+                judged[version] if judged else None,
                 samples.unreached.get(version, 0),
             )
             for version in versions
@@ -66,6 +73,8 @@ class WindowMaker:
             warming=self._warming(samples, warm, state),
             stable=arms[release.stable],
             canary=arms[release.canary],
+            zones=zones.windows(versions, edges),
+            note=zones.note,
         )
 
     def _warm(
@@ -94,9 +103,9 @@ class WindowMaker:
             return 0.0
         return newest_pod_s(self._cluster, self._release, self._route)
 
-    def pods(self) -> tuple[int, int]:
-        """Count the running pods of both versions."""
-        return pods_of_both(self._cluster, self._release, self._route)
+    def pods(self) -> Placement:
+        """Count the running pods of both versions by zone."""
+        return self._zones.placement()
 
     def _ready(self) -> ReadyPods:
         return ready_pods(self._cluster, self._release, self._route)
