@@ -27,8 +27,18 @@ END_S = 20.0
 
 def hierarchies() -> list[Path]:
     """Where cgroup v1's hierarchies are mounted below ``ROOT``."""
-    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
-    return sorted({Path(where) for _, where, kind, *_ in mounts if kind == "cgroup"})
+    return sorted({where for where, kind in _mounts() if kind == "cgroup"})
+
+
+def is_unified() -> bool:
+    """Whether ``ROOT`` is the one hierarchy of cgroup v2."""
+    return (ROOT, "cgroup2") in _mounts()
+
+
+def _mounts() -> list[tuple[Path, str]]:
+    """Every mount's directory and type."""
+    fields = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    return [(Path(where), kind) for _, where, kind, *_ in fields]
 
 
 def create(place: Place) -> None:

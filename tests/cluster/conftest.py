@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -11,10 +13,12 @@ import pytest
 from meshkit.cluster.connect import Cluster, connect
 from tests.cluster import needs
 from tests.cluster.start import Started, running_cluster
+from tests.cluster.walk import Walk
 from tests.conformance.page import CLUSTER, Page
 
 TIMEOUT_S = 420
 """The time limit of one test with its fixtures, on a slow machine; the first one starts the cluster."""
+HELM_TOOL = Path(__file__).parents[2] / "tools" / "helm.py"
 NOT_RUN = pytest.StashKey[str]()
 
 
@@ -22,8 +26,10 @@ NOT_RUN = pytest.StashKey[str]()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.cluster)
-            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            if not item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.cluster)
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +53,17 @@ def started(pytestconfig: pytest.Config) -> Iterator[Started]:
 def cluster(started: Started) -> Cluster:
     """The cluster, as meshkit sees it."""
     return connect(kubeconfig=started.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def walk(cluster: Cluster, started: Started, tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """The way through meshkit on the cluster, with the Helm of the tests."""
+    helm = subprocess.run([sys.executable, HELM_TOOL], capture_output=True, text=True, check=False)
+    assert helm.returncode == 0, helm.stderr
+    folder = tmp_path_factory.mktemp("walk")
+    homes = {f"HELM_{name}_HOME": str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+    environment = {"MESHKIT_HELM": helm.stdout.strip(), **homes}
+    return Walk(cluster, started.kubeconfig, folder, environment)
 
 
 @pytest.hookimpl(wrapper=True)

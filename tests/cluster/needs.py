@@ -69,9 +69,8 @@ def program(name: str) -> Path:
 def _require_cgroups() -> None:
     there = {each.name for each in cgroups.hierarchies()}
     if absent := [each for each in cgroups.NEEDED if each not in there]:
-        raise Refused(
-            f"the nodes are built for cgroup v1, and {cgroups.ROOT} has no hierarchy for {', '.join(absent)}"
-        )
+        found = "is of cgroup v2" if cgroups.is_unified() else f"has no hierarchy for {', '.join(absent)}"
+        raise Refused(f"the nodes are built for cgroup v1, and {cgroups.ROOT} {found}")
     probe = cgroups.ROOT / cgroups.FINDS / "meshkit-probe"
     try:
         probe.mkdir(exist_ok=True)

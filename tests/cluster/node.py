@@ -31,6 +31,8 @@ OWN = (
     "/var/log/containers",
     "/var/log/pods",
 )
+VOLATILE = "run"
+"""The part of them that is in memory on a real node."""
 SOCKET = Path("/run/containerd/containerd.sock")
 CONTAINERD = f"""
 version = 2

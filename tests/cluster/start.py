@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def up(*, keep: bool) -> Started:
         cgroups.create(place)
         network.create(place)
         control_plane.start(place, credentials.issue(place))
-        _start_nodes(place, archive)
+        start_nodes(place, archive)
     except BaseException:
         print(programs.logs(place))
         down(place)
@@ -83,9 +84,9 @@ def free_place() -> Place:
     raise RuntimeError(f"none of {COUNT} places for a cluster is free on this machine")
 
 
-def _start_nodes(place: Place, archive: Path) -> None:
-    """Start all nodes at once and wait until each is ready."""
-    launchers = {each: node.start(place, each, archive) for each in NODES}
+def start_nodes(place: Place, archive: Path, names: tuple[str, ...] = NODES) -> None:
+    """Start nodes at once and wait until each is ready."""
+    launchers = {each: node.start(place, each, archive) for each in names}
     try:
         for name, launcher in launchers.items():
             if code := launcher.wait(START_S):
@@ -93,11 +94,23 @@ def _start_nodes(place: Place, archive: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"a node did not start within {START_S:.0f} s") from error
     api: Api = connect(kubeconfig=place.kubeconfig).api
-    for name in NODES:
-        api.wait(NODE, f"node-{name}", None, _is_ready, START_S, "ready")
+    for name in names:
+        api.wait(NODE, f"node-{name}", None, is_ready, START_S, "ready")
     api.wait(SERVICE_ACCOUNT, "default", "default", bool, START_S, "there")
 
 
-def _is_ready(found: dict[str, Any] | None) -> bool:
+def cut_power(place: Place, name: str) -> None:
+    """End every process of a node at the same instant, its containers' too, as a power cut does."""
+    cgroups.end(place, name)
+
+
+def restore_power(place: Place, name: str) -> None:
+    """Start a node again, with what was on its disk."""
+    shutil.rmtree(place.folder / f"node-{name}" / node.VOLATILE)
+    start_nodes(place, images.archive(), (name,))
+
+
+def is_ready(found: dict[str, Any] | None) -> bool:
+    """Whether a node is there and has the condition Ready."""
     conditions = ((found or {}).get("status") or {}).get("conditions") or ()
     return any((each["type"], each["status"]) == ("Ready", "True") for each in conditions)

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import collections
 import re
-import subprocess
-import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from meshkit.cluster.connect import Cluster
 from meshkit.errors import ChangeFailed
-from meshkit.facts import Kind
 from meshkit.intent.injection import Injection
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.operations import change
@@ -26,59 +20,26 @@ from meshkit.operations.setup.guide import Setup
 from meshkit.operations.undo import undo
 from meshkit.sandbox.control_planes.istio.metrics import IstioSeries
 from tests.cluster import inventory, telemetry
-from tests.cluster.start import Started
 from tests.cluster.walk import (
     BATCH,
     CLIENT,
     DEPLOYMENT,
     HEADER,
     HOME,
+    RELEASE,
+    ROUTE,
     TESTER,
     VERSION,
+    VERSIONS,
     Walk,
     failed,
+    left_of_istio,
+    sidecar,
     statuses,
     versions,
 )
 
-HELM_TOOL = Path(__file__).parents[2] / "tools" / "helm.py"
-CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-CONFIG_MAP, NAMESPACE = Kind("v1", "ConfigMap"), Kind("v1", "Namespace")
-RIGHTS = tuple(Kind("rbac.authorization.k8s.io/v1", kind) for kind in ("ClusterRole", "ClusterRoleBinding"))
-WEBHOOKS = tuple(
-    Kind("admissionregistration.k8s.io/v1", f"{kind}WebhookConfiguration")
-    for kind in ("Mutating", "Validating")
-)
 RPS = 60.0
-ROUTE = {"kind": "Route", "namespace": "shop", "service": "web", "port": 8080}
-VERSIONS = [{"name": version} for version in ("v1", "v2", "v3")]
-RELEASE = {
-    "kind": "Release",
-    "namespace": "shop",
-    "service": "web",
-    "port": 8080,
-    "stable": "v1",
-    "steps": [10, 50, 100],
-    "step_s": 12,
-    "look_s": 2,
-    "min_requests": 20,
-    "warm_up_s": 4,
-    "baseline_s": 0,
-    "soak_s": 0,
-    "watch_s": 0,
-    "deadline_s": 240,
-    "margins": {"error_points": 5, "p50_percent": 100, "p90_percent": 150, "p99_percent": 300},
-}
-
-
-@pytest.fixture(scope="module")
-def walk(cluster: Cluster, started: Started, tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    helm = subprocess.run([sys.executable, HELM_TOOL], capture_output=True, text=True, check=False)
-    assert helm.returncode == 0, helm.stderr
-    folder = tmp_path_factory.mktemp("walk")
-    homes = {f"HELM_{name}_HOME": str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
-    environment = {"MESHKIT_HELM": helm.stdout.strip(), **homes}
-    return Walk(cluster, started.kubeconfig, folder, environment)
 
 
 def test_the_shop_is_served_from_every_zone(walk: Walk) -> None:
@@ -287,20 +248,3 @@ def test_uninstalling_leaves_nothing(walk: Walk) -> None:
     walk.meshkit("uninstall", "--mesh", "istio", "--crds", "--yes")
     assert left_of_istio(walk.cluster) == []
     walk.wait_for(lambda seen: failed(seen) == 0, CLIENT)
-
-
-def sidecar(pod: dict[str, Any]) -> bool:
-    """Whether a pod has the proxy as a native sidecar."""
-    found = pod["spec"].get("initContainers") or ()
-    return any((each["name"], each.get("restartPolicy")) == ("istio-proxy", "Always") for each in found)
-
-
-def left_of_istio(cluster: Cluster) -> list[str]:
-    """What of Istio is still in a cluster."""
-    api = cluster.api
-    found = [(kind, each) for kind in (CRD, NAMESPACE, *WEBHOOKS, *RIGHTS) for each in api.list(kind)]
-    found += [(CONFIG_MAP, each) for each in api.list(CONFIG_MAP)]
-    names = [
-        (kind.kind, each["metadata"].get("namespace", ""), each["metadata"]["name"]) for kind, each in found
-    ]
-    return [" ".join(words) for words in names if "istio" in words[2]]

@@ -34,8 +34,37 @@ SETTLED_S = 0.5
 COMMAND_S, SHOWN = 300.0, 20
 """How long a command may take, and how many of its lines a report shows."""
 LEAVE_S = 3
+LOOK_S = 0.2
 BAD = "v3"
 """The version of the shop that answers a share of its requests with 500."""
+CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+CONFIG_MAP, NAMESPACE = Kind("v1", "ConfigMap"), Kind("v1", "Namespace")
+RIGHTS = tuple(Kind("rbac.authorization.k8s.io/v1", kind) for kind in ("ClusterRole", "ClusterRoleBinding"))
+WEBHOOKS = tuple(
+    Kind("admissionregistration.k8s.io/v1", f"{kind}WebhookConfiguration")
+    for kind in ("Mutating", "Validating")
+)
+
+ROUTE = {"kind": "Route", "namespace": "shop", "service": "web", "port": 8080}
+VERSIONS = [{"name": version} for version in ("v1", "v2", "v3")]
+RELEASE = {
+    "kind": "Release",
+    "namespace": "shop",
+    "service": "web",
+    "port": 8080,
+    "stable": "v1",
+    "steps": [10, 50, 100],
+    "step_s": 12,
+    "look_s": 2,
+    "min_requests": 20,
+    "warm_up_s": 4,
+    "baseline_s": 0,
+    "soak_s": 0,
+    "watch_s": 0,
+    "deadline_s": 240,
+    "margins": {"error_points": 5, "p50_percent": 100, "p90_percent": 150, "p99_percent": 300},
+}
+"""A release that goes to 100 % within a minute; its name and canary are each test's."""
 
 Outcomes = collections.Counter[tuple[int, str]]
 """How many requests ended with a status and an answering version; status 0 is no answer."""
@@ -57,24 +86,48 @@ class Walk:
         """Istio's charts, in the source that its programs were built from."""
         return module_folder("istio.io/istio") / "manifests" / "charts"
 
-    def meshkit(self, *words: str, code: int = 0) -> str:
+    def meshkit(self, *words: str, code: int = 0, timeout_s: float = COMMAND_S) -> str:
         """Run a command of meshkit, which must end with ``code``; what it printed."""
-        command = [sys.executable, "-m", "meshkit", *words]
         began = time.monotonic()
         ended = subprocess.run(
-            command,
+            [sys.executable, "-m", "meshkit", *words],
             cwd=self.folder,
             capture_output=True,
             text=True,
             check=False,
-            timeout=COMMAND_S,
-            env={**os.environ, **self.environment, "KUBECONFIG": str(self.kubeconfig)},
+            timeout=timeout_s,
+            env=self._of_commands,
         )
         said = "\n".join(f"{ended.stdout}{ended.stderr}".splitlines()[-SHOWN:])
         print(f"$ meshkit {' '.join(words)} ({time.monotonic() - began:.1f} s)\n{said}")
         assert ended.returncode == code
         assert "Traceback" not in ended.stderr
         return ended.stdout
+
+    def kill_during(self, *words: str, when: Callable[[], bool]) -> None:
+        """Run a command of meshkit, and kill its process as soon as it holds."""
+        command = [sys.executable, "-m", "meshkit", *words]
+        log = self.folder / "killed.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                command, cwd=self.folder, stdout=output, stderr=output, env=self._of_commands
+            )
+            try:
+                until_s = time.monotonic() + COMMAND_S
+                while not when():
+                    assert process.poll() is None, f"it has ended before: {log.read_text()}"
+                    assert time.monotonic() < until_s, f"it never held: {log.read_text()}"
+                    time.sleep(LOOK_S)
+            finally:
+                process.kill()
+                process.wait()
+        said = "\n".join(log.read_text().splitlines()[-SHOWN:])
+        print(f"$ meshkit {' '.join(words)} (killed)\n{said}")
+
+    @property
+    def _of_commands(self) -> dict[str, str]:
+        """The environment of a command."""
+        return {**os.environ, **self.environment, "KUBECONFIG": str(self.kubeconfig)}
 
     def runbook(self, name: str, *parameters: str) -> None:
         """Run a runbook that changes the cluster."""
@@ -214,3 +267,20 @@ def statuses(outcomes: Outcomes) -> set[int]:
 def versions(outcomes: Outcomes) -> set[str]:
     """The versions that answered these requests."""
     return {version for _, version in outcomes}
+
+
+def sidecar(pod: dict[str, Any]) -> bool:
+    """Whether a pod has the proxy as a native sidecar."""
+    found = pod["spec"].get("initContainers") or ()
+    return any((each["name"], each.get("restartPolicy")) == ("istio-proxy", "Always") for each in found)
+
+
+def left_of_istio(cluster: Cluster) -> list[str]:
+    """What of Istio is still in a cluster."""
+    api = cluster.api
+    found = [(kind, each) for kind in (CRD, NAMESPACE, *WEBHOOKS, *RIGHTS) for each in api.list(kind)]
+    found += [(CONFIG_MAP, each) for each in api.list(CONFIG_MAP)]
+    names = [
+        (kind.kind, each["metadata"].get("namespace", ""), each["metadata"]["name"]) for kind, each in found
+    ]
+    return [" ".join(words) for words in names if "istio" in words[2]]

@@ -25,7 +25,8 @@ built from their own source (`tests/conformance/parts.toml`), on one machine. Sk
 
 The cases in `tests/cluster` ran on a cluster with three nodes in three zones: containerd and runc from
 Debian, the kubelet, kube-proxy, a CNI bridge, CoreDNS, istiod from Istio's charts, and native sidecars whose
-traffic is intercepted by iptables. All other cases ran without containers.
+traffic is intercepted by iptables. All other cases ran without containers. On a machine that does not let
+them run, their skip and the run's last line say why: no root, no mount or network namespaces, or cgroup v2.
 
 {versions}
 
@@ -45,6 +46,8 @@ traffic is intercepted by iptables. All other cases ran without containers.
   test. Its charts run only if `$MESHKIT_LINKERD_CHARTS` names them.
 - **No interception outside of `tests/cluster`.** pilot-agents listen where a Sidecar says, as on virtual
   machines, without iptables and without an init container.
+- **The long form of the walk is not listed.** `make soak` runs it; [what is proven where](proven.md) says
+  what it showed.
 - **No NetworkPolicy that is enforced, no Istio CNI agent, no cloud load balancer, no metrics server, no
   kubelet on cgroup v2, no etcd with more than one member.**
 """

@@ -20,26 +20,16 @@ from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import Rejected
 from meshkit.facts import Object
 from meshkit.intent.document import KINDS
-from meshkit.kube.helm import RELEASE
-from meshkit.kube.steps import Step, ordered
 from meshkit.meshes.registry import MESHES
 from tests.conformance.cluster import RealCluster
 from tests.conformance.definitions import serve
+from tests.conformance.golden import steps_of, whole
 from tests.conformance.istiod import running_istiod
-from tests.unit.meshes.golden_cases import CASES, PLANNERS, SHOP
+from tests.unit.meshes.golden_cases import CASES, SHOP
 
 PLANS = [(mesh, case) for case, (meshes, _) in CASES.items() for mesh in meshes]
 NOT_PLANNED = {"Release"}  # it is run, step by step: its route is patched in place
-OPERATOR = "monitoring.coreos.com"
 NAMESPACES = ("shop", "tests", "istio-system", "linkerd")
-
-
-def steps_of(mesh: str, case: str) -> list[Step]:
-    """A golden plan's steps; a chart's release is Helm's to render, and the Prometheus operator's definitions
-    are in no part that is built here.
-    """
-    planned = ordered(PLANNERS[mesh].plan(CASES[case][1], SHOP))
-    return [step for step in planned if step.kind != RELEASE and OPERATOR not in step.kind.api_version]
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +45,6 @@ def cluster(real_cluster: RealCluster) -> Cluster:
         if obj["kind"] in ("Service", "Deployment"):
             found.api.apply(whole(obj), manager="conformance")
     return found
-
-
-def whole(obj: Object) -> dict[str, Any]:
-    """An object of the golden snapshot with the fields that a real server wants too."""
-    if obj["kind"] == "Service":
-        return dict(obj)
-    name = obj["metadata"]["name"]
-    template = {
-        "metadata": {"labels": {"name": name}},
-        "spec": {"containers": [{"name": "app", "image": "x"}]},
-    }
-    spec = {"replicas": 0, "selector": {"matchLabels": {"name": name}}, "template": template}
-    meta = {"name": name, "namespace": obj["metadata"]["namespace"]}
-    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, "spec": spec}
 
 
 def accepted(cluster: Cluster, mesh: str, case: str) -> None:
