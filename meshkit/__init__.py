@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from meshkit.intent.balancing import OutlierDetection as OutlierDetection
     from meshkit.intent.destination import DestinationPolicy as DestinationPolicy
     from meshkit.intent.destination import TLSOrigination as TLSOrigination
+    from meshkit.intent.document import dump_intents as dump_intents
     from meshkit.intent.document import load_intents as load_intents
     from meshkit.intent.document import load_values as load_values
     from meshkit.intent.edges.egress import Egress as Egress
@@ -135,7 +136,7 @@ _HOMES = {
         "OutlierDetection",
     ),
     "intent.destination": ("DestinationPolicy", "TLSOrigination"),
-    "intent.document": ("load_intents", "load_values"),
+    "intent.document": ("dump_intents", "load_intents", "load_values"),
     "intent.edges.egress": ("Egress", "EgressPort"),
     "intent.edges.exposure": ("Certificate", "ExposedService", "Exposure"),
     "intent.gates": ("Gate", "SecretKey"),

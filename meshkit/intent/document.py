@@ -1,8 +1,8 @@
-"""Read intents from YAML: one document for each, with ``kind`` and the fields of the intent."""
+"""Read and write intents as YAML: one document for each, with ``kind`` and the fields of the intent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
-from meshkit.kube import yaml_input
+from meshkit.kube import yaml_input, yaml_output
 from meshkit.kube.yaml_input import Document, documents, problem_in, text_of
 
 KINDS: dict[str, type[Intent]] = {
@@ -52,6 +52,19 @@ def load_intents(source: str | Path) -> list[Intent]:
             origin, "it holds no document.", remedy=f"Write documents with kind: {', '.join(KINDS)}."
         )
     return intents
+
+
+def dump_intents(intents: Intent | Iterable[Intent]) -> str:
+    """Write intents as YAML, which ``load_intents`` reads back as equal ones.
+
+    Fields that have their default are left out.
+    """
+    given = (intents,) if isinstance(intents, Intent) else tuple(intents)
+    texts = []
+    for intent in given:
+        fields = intent.model_dump(mode="json", exclude_defaults=True)
+        texts.append(yaml_output.document({"kind": type(intent).__name__, **fields}))
+    return "---\n".join(texts)
 
 
 def load_values(source: str | Path) -> dict[str, Any]:
