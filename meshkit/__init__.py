@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from meshkit.intent.release import Release as Release
     from meshkit.intent.rules import Cors as Cors
     from meshkit.intent.rules import Fault as Fault
+    from meshkit.intent.rules import GrpcMatch as GrpcMatch
     from meshkit.intent.rules import HeaderEdits as HeaderEdits
     from meshkit.intent.rules import Match as Match
     from meshkit.intent.rules import Mirror as Mirror
@@ -147,6 +148,7 @@ _HOMES = {
     "intent.rules": (
         "Cors",
         "Fault",
+        "GrpcMatch",
         "HeaderEdits",
         "Match",
         "Mirror",

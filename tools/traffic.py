@@ -18,9 +18,7 @@ _INTRODUCTION = """\
 # What each mesh carries of a Route, DestinationPolicy, Egress or Exposure
 
 A `yes` means that meshkit writes the field for this mesh and API: with Istio to a VirtualService or, with
-`api: gateway`, an HTTPRoute, and to DestinationRules; with Linkerd to an HTTPRoute and annotations. An
-HTTPRoute comes with a Service for each version. Everything else is refused before anything is changed, and
-the refusal says what the table says here. In a field's place, `[]` is any element of a list and `*` any key.
+X, `[]` is any element of a list and `*` any key.
 The fields of a part that only one of them can carry are left out.
 [Configure routes](../howto/traffic.md) explains the fields.
 

@@ -122,6 +122,7 @@ def set_command(service: str, shares: tuple[str, ...], **options: Any) -> int:
 @click.option("--path", metavar="PATH", help="The exact path.")
 @click.option("--prefix", metavar="PATH", help="The beginning of the path, by whole segments.")
 @click.option("--method", metavar="METHOD", help="The HTTP method.")
+@click.option("--grpc", metavar="SERVICE[/METHOD]", help="The service, or the method, of gRPC calls.")
 @click.option("--first", is_flag=True, help="Try it before the rules and matches that are there.")
 @_editing
 def add_match_command(
@@ -132,6 +133,7 @@ def add_match_command(
     path: str | None,
     prefix: str | None,
     method: str | None,
+    grpc: str | None,
     first: bool,
     **options: Any,
 ) -> int:
@@ -145,7 +147,7 @@ def add_match_command(
     from meshkit.intent.editing.route_edits import with_match
     from meshkit.operations.routes.edit import plan_match
 
-    match = _match(headers, query, path, prefix, method)
+    match = _match(headers, query, path, prefix, method, grpc)
     return _edit(
         service,
         lambda route: with_match(route, match, version, first=first),
@@ -225,24 +227,31 @@ def _shares(written: Iterable[str]) -> dict[str, float]:
 
 
 def _match(
-    headers: Iterable[str], query: Iterable[str], path: str | None, prefix: str | None, method: str | None
+    headers: Iterable[str],
+    query: Iterable[str],
+    path: str | None,
+    prefix: str | None,
+    method: str | None,
+    grpc: str | None,
 ) -> Any:
     from meshkit.intent.rules import Match
 
     if path and prefix:
         raise BadInput("--prefix", "it excludes --path.", remedy="Give one of the two.")
+    called = (grpc or "").partition("/")
     fields: dict[str, Any] = {
         "headers": {name: {"exact": value} for name, value in _pairs("--header", headers)},
         "query": {name: {"exact": value} for name, value in _pairs("--query", query)},
         "path": {"exact": path} if path else {"prefix": prefix} if prefix else None,
         "method": method,
+        "grpc": {name: part for name, part in (("service", called[0]), ("method", called[2])) if part},
     }
     given = {name: value for name, value in fields.items() if value}
     if not given:
         raise BadInput(
             "match",
             "it has no condition, and would take every request.",
-            remedy="Give --header, --query, --path, --prefix or --method; shares are set by 'route set'.",
+            remedy="Give --header, --query, --path, --prefix, --method or --grpc; 'route set' sets shares.",
         )
     return Match(**given)
 

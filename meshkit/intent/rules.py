@@ -15,6 +15,10 @@ from meshkit.intent.expressions import MAX_LENGTH, readable
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 """Up to a year."""
+GrpcStatus = Literal["cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"]
+"""The statuses of gRPC that proxies can retry."""
+_GRPC_SERVICE = r"^[A-Za-z_][A-Za-z_0-9]*(\.[A-Za-z_][A-Za-z_0-9]*)*$"
+_GRPC_METHOD = r"^[A-Za-z_][A-Za-z_0-9]*$"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -112,9 +116,37 @@ class PathMatch(Part):
         return self
 
 
+class GrpcMatch(Part):
+    """The gRPC service and method that a call names, at least one of them."""
+
+    service: Annotated[str, Field(pattern=_GRPC_SERVICE, max_length=1024)] | None = Field(
+        default=None, description="the full name of a gRPC service", examples=["shop.Cart"]
+    )
+    method: Annotated[str, Field(pattern=_GRPC_METHOD, max_length=1024)] | None = Field(
+        default=None, description="the name of a method, of the service or of any", examples=["Add"]
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.service is None and self.method is None:
+            raise ValueError("at least one of service and method is needed")
+        return self
+
+    def path(self) -> PathMatch:
+        """The paths of these calls: gRPC asks for ``/package.Service/Method``."""
+        if self.service is None:
+            return PathMatch(regex=f"/[^/]+/{self.method}")
+        if self.method is None:
+            return PathMatch(prefix=f"/{self.service}")
+        return PathMatch(exact=f"/{self.service}/{self.method}")
+
+
 class Match(Part):
     """Conditions on a request, all of which must hold."""
 
+    grpc: GrpcMatch | None = Field(
+        default=None, description="the service and method of a gRPC call, in place of path, method and query"
+    )
     path: PathMatch | None = Field(default=None, description="a condition on the path")
     method: str | None = Field(
         default=None, pattern=r"^[A-Z]+$", description="a request method", examples=["GET"]
@@ -134,6 +166,13 @@ class Match(Part):
     def _something(self) -> Self:
         if not any(getattr(self, name) for name in type(self).model_fields):
             raise ValueError("it has no condition; a rule without matches holds for every request")
+        return self
+
+    @model_validator(mode="after")
+    def _one_protocol(self) -> Self:
+        for name in ("path", "method", "query") if self.grpc else ():
+            if getattr(self, name):
+                raise At((name,), "grpc says which calls match; beside it only headers and callers count")
         return self
 
 
@@ -263,6 +302,9 @@ class Retries(Part):
     )
     statuses: tuple[Annotated[int, Field(ge=400, le=599)], ...] = Field(
         default=(), description="further statuses that are retried, 400 to 599"
+    )
+    grpc_statuses: tuple[GrpcStatus, ...] = Field(
+        default=(), description="the statuses of gRPC calls that are retried", examples=[["unavailable"]]
     )
     backoff_s: Seconds | None = Field(
         default=None, description="time before the first retry in seconds; it grows from retry to retry"

@@ -61,7 +61,8 @@ class Route(Intent):
     api: Literal["auto", "mesh", "gateway"] = Field(
         default="auto",
         description="the API that carries it: mesh (the mesh's own: VirtualService with Istio), gateway"
-        " (HTTPRoute), or auto: the one in use for the Service, else the mesh's usual one",
+        " (HTTPRoute, or GRPCRoute for gRPC), or auto: the one in use for the Service, else the mesh's"
+        " usual one",
     )
     selector: Mapping[str, str] | None = Field(
         default=None, description="the labels that all versions' pods carry, or nothing for app=<service>"
@@ -122,6 +123,13 @@ class Route(Intent):
                 yield ("rules", i, "mirror", "version"), rule.mirror.version
         for i, match in enumerate(self.matches):
             yield ("matches", i, "version"), match.version
+
+    def names_grpc(self) -> bool:
+        """Whether it names methods or statuses of gRPC, so that Gateway API has a kind of route for it."""
+        retries = (self.retries, *(rule.retries for rule in self.rules))
+        return any(match.grpc for rule in self.rules for match in rule.matches) or any(
+            each.grpc_statuses for each in retries if each
+        )
 
     def pod_selector(self) -> dict[str, str]:
         """The labels that the pods of all versions have."""

@@ -1,4 +1,4 @@
-"""The rules of an HTTPRoute that carry out a Route's rules, header matches and split.
+"""The rules of an HTTPRoute or GRPCRoute that carry out a Route's rules, header matches and split.
 
 Gateway API tries the more specific match first, wherever it stands; a Route its rules in their order. So a
 Route is refused whose order would not be kept.
@@ -17,6 +17,7 @@ from meshkit.intent.rules import HeaderEdits, Match, Mirror, Redirect, Rewrite, 
 from meshkit.intent.traffic import Route
 from meshkit.meshes.gateway_api.durations import gateway_duration
 from meshkit.meshes.gateway_api.meaning.matches import Rank, matches_of
+from meshkit.meshes.gateway_api.meaning.matches import rank as rank_of_grpc
 from meshkit.meshes.model import outbound
 
 Json = dict[str, Any]
@@ -26,7 +27,7 @@ Ranks = Callable[[outbound.Match], Rank]
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a mesh reads what Gateway API leaves open."""
+    """How a mesh reads what Gateway API leaves open; ``rank`` is of an HTTPRoute's matches."""
 
     rank: Ranks
     literal: Callable[[str], str] = str
@@ -38,8 +39,8 @@ def backend_name(service: str, version: str) -> str:
     return f"{service}-{version}"
 
 
-def http_rules(route: Route, dialect: Dialect) -> list[Json]:
-    """The rules of a Route's HTTPRoute.
+def written_rules(route: Route, dialect: Dialect) -> list[Json]:
+    """The rules of a Route's HTTPRoute or GRPCRoute.
 
     Raises ``BadInput`` if Gateway API would try them in another order.
     """
@@ -53,17 +54,25 @@ def http_rules(route: Route, dialect: Dialect) -> list[Json]:
         sent = {"backendRefs": _versions(route, {match.version: 1}), **_of_route(route)}
         placed.append((f"matches[{place}]", {"matches": [{"headers": [header]}], **sent}))
     placed.append(("split", {"backendRefs": _versions(route, route.weights()), **_of_route(route)}))
-    require_order(placed, dialect.rank)
+    if route.names_grpc():
+        require_order(placed, rank_of_grpc, kind="GRPCRoute")
+    else:
+        require_order(placed, dialect.rank)
     return [rule for _, rule in placed]
 
 
 def require_order(
-    placed: Sequence[tuple[str, Json]], rank: Ranks, *, of: str = "route.", remedy: str = ""
+    placed: Sequence[tuple[str, Json]],
+    rank: Ranks,
+    *,
+    of: str = "route.",
+    remedy: str = "",
+    kind: str = "HTTPRoute",
 ) -> None:
     """Raise ``BadInput`` for a rule that takes requests of an earlier one, as it is the more specific."""
     earlier: list[tuple[str, outbound.Match]] = []
     for where, rule in placed:
-        matches = matches_of(rule, "HTTPRoute")
+        matches = matches_of(rule, kind)
         for match in matches:
             for before, other in earlier:
                 taken = before != where and rank(match) < rank(other)
@@ -97,14 +106,16 @@ def _exclude_each_other(one: outbound.Match, other: outbound.Match) -> bool:
 
 
 def _apart(one: outbound.StringMatch, other: outbound.StringMatch) -> bool:
-    """Whether no path meets both conditions, each an exact path or a prefix by whole segments."""
-    if {one.kind, other.kind} - {"exact", "segments"}:
+    """Whether no path meets both conditions, each an exact path or a prefix."""
+    if {one.kind, other.kind} - {"exact", "segments", "prefix"}:
         return False
     return not (_takes(one, other.value) or _takes(other, one.value))
 
 
 def _takes(condition: outbound.StringMatch, path: str) -> bool:
     root = condition.value.rstrip("/")
+    if condition.kind == "prefix":
+        return path.startswith(condition.value)
     if condition.kind == "exact":
         return condition.value == path
     return path.rstrip("/") == root or path.startswith(f"{root}/")
@@ -141,7 +152,8 @@ def _of_rule(route: Route, place: int, rule: Rule, dialect: Dialect) -> Iterator
 
 
 def _of_route(route: Route) -> Json:
-    return _timeouts("route.timeout_s", route.timeout_s)
+    """What a Route says for all of its rules; a GRPCRoute has no timeouts."""
+    return {} if route.names_grpc() else _timeouts("route.timeout_s", route.timeout_s)
 
 
 def _timeouts(field: str, timeout_s: float | None) -> Json:
@@ -161,6 +173,8 @@ def _service(name: str, port: int) -> Json:
 
 def _match(match: Match) -> Json:
     written: Json = {}
+    if match.grpc:
+        written["method"] = {"type": "Exact", **match.grpc.model_dump(exclude_none=True)}
     if path := match.path:
         kinds = {"Exact": path.exact, "PathPrefix": path.prefix, "RegularExpression": path.regex}
         written["path"] = next({"type": kind, "value": value} for kind, value in kinds.items() if value)

@@ -1,4 +1,4 @@
-"""Read a Route back from its HTTPRoute and the Services of its versions."""
+"""Read a Route back from its HTTPRoute or GRPCRoute and the Services of its versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from meshkit.facts import Object, Snapshot
 from meshkit.kube.kinds import SERVICE
 from meshkit.kube.metadata import labels
-from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.gateway_api.routes import KINDS
 from meshkit.meshes.gateway_api.rules import backend_name
 from meshkit.meshes.gateway_api.versions import VERSION_OF
 from meshkit.meshes.model.durations import duration_s
@@ -21,8 +21,8 @@ _NO_PATH = {"type": "PathPrefix", "value": "/"}
 
 
 def routes_of(service: str, namespace: str, snapshot: Snapshot) -> Iterator[tuple[Object, int | None]]:
-    """The HTTPRoutes of a Service's namespace that have it as a parent, with the port."""
-    for route in snapshot.of(HTTP_ROUTE.kind, namespace):
+    """The routes of a Service's namespace that have it as a parent, with the port."""
+    for route in (each for kind in KINDS for each in snapshot.of(kind.kind, namespace)):
         for parent in (route.get("spec") or {}).get("parentRefs") or ():
             own = parent.get("namespace") in (None, namespace)
             if own and parent.get("kind") == SERVICE.kind and parent.get("name") == service:
@@ -32,7 +32,7 @@ def routes_of(service: str, namespace: str, snapshot: Snapshot) -> Iterator[tupl
 def fields_of(
     item: Object, port: int | None, service: str, snapshot: Snapshot, literal_of: Callable[[str], str] = str
 ) -> Fields:
-    """The fields of the Route that wrote an HTTPRoute and the Services of its versions.
+    """The fields of the Route that wrote a route of Gateway API and the Services of its versions.
 
     ``literal_of`` reads the value of a header as the mesh writes it.
     """
@@ -81,7 +81,7 @@ def _route_name(item: Object, service: str, port: int) -> str:
 
 
 class _Reader:
-    """Reads the rules of one HTTPRoute."""
+    """Reads the rules of one HTTPRoute or GRPCRoute."""
 
     def __init__(
         self,
@@ -203,10 +203,15 @@ class _Reader:
 def _match(written: Json) -> Fields:
     path = written.get("path")
     names = {"Exact": "exact", "PathPrefix": "prefix", "RegularExpression": "regex"}
+    method = written.get("method")
+    called = method if isinstance(method, Mapping) else None
+    if called and called.get("type", "Exact") != "Exact":
+        raise ValueError("the method of a match is a regular expression")
     return filled(
         {
+            "grpc": {key: value for key, value in called.items() if key != "type"} if called else None,
             "path": {names[path["type"]]: path["value"]} if path else None,
-            "method": written.get("method"),
+            "method": None if called else method,
             "headers": {each["name"]: _text(each) for each in written.get("headers") or ()},
             "query": {each["name"]: _text(each) for each in written.get("queryParams") or ()},
         }

@@ -6,7 +6,7 @@ from meshkit.facts import Kind
 from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks, Revisions
 from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
 from meshkit.meshes.definitions import crds
-from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.gateway_api.routes import GRPC_ROUTE, HTTP_ROUTE
 from meshkit.meshes.istio import intents, retirement, revisions
 from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
 from meshkit.meshes.istio.analysis import ANALYZER
@@ -46,7 +46,7 @@ ISTIO = Mesh(
         route=VIRTUAL_SERVICE,
         access=AUTHORIZATION_POLICY,
         mutual_tls=PEER_AUTHENTICATION,
-        other_routes=(HTTP_ROUTE,),
+        other_routes=(HTTP_ROUTE, GRPC_ROUTE),
     ),
     removal=RemovalMarks(
         charts=("gateway", "ztunnel", "istiod", "cni", "base"),

@@ -6,7 +6,7 @@ from meshkit.facts import Kind
 from meshkit.meshes.base import InstallRight, Mesh, MeshKinds, RemovalMarks
 from meshkit.meshes.control_plane import ControlPlaneFacts
 from meshkit.meshes.definitions import crds
-from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.gateway_api.routes import GRPC_ROUTE, HTTP_ROUTE
 from meshkit.meshes.identity import Identity
 from meshkit.meshes.linkerd import intents, rotation
 from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY
@@ -47,7 +47,7 @@ LINKERD = Mesh(
         resources=RESOURCES,
         version_value=("linkerdVersion",),
     ),
-    kinds=MeshKinds(route=HTTP_ROUTE, access=AUTHORIZATION_POLICY),
+    kinds=MeshKinds(route=HTTP_ROUTE, access=AUTHORIZATION_POLICY, other_routes=(GRPC_ROUTE,)),
     removal=RemovalMarks(
         charts=("linkerd-control-plane", "linkerd-crds"),
         group="linkerd.io",

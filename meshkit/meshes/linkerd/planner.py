@@ -1,4 +1,4 @@
-"""The planner for Linkerd: HTTPRoutes, one Service for each version, and annotations.
+"""The planner for Linkerd: routes of Gateway API, one Service for each version, and annotations.
 
 Linkerd has no subsets, so each version gets a separate Service behind the one that clients use. The inbound
 policy is copied to a pod when it is created, so changing it restarts workloads. What Linkerd does not support
@@ -19,35 +19,28 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
-from meshkit.intent.rules import Retries
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
-from meshkit.kube.kinds import POD, SERVICE
 from meshkit.kube.manifests import namespace_part
 from meshkit.kube.metadata import annotations_of
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
-from meshkit.meshes.gateway_api.durations import duration
-from meshkit.meshes.gateway_api.routes import HTTP_ROUTE, route_step, weighted_route
-from meshkit.meshes.gateway_api.rules import Dialect
+from meshkit.meshes.gateway_api.routes import weighted_route
 from meshkit.meshes.gateway_api.splits import splits
-from meshkit.meshes.gateway_api.versions import version_service
 from meshkit.meshes.linkerd import access as linkerd_access
 from meshkit.meshes.linkerd import observability as linkerd_observability
 from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
 from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_needs
 from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
-from meshkit.meshes.linkerd.meaning.precedence import rank
-from meshkit.meshes.linkerd.traffic import breakers, egress
+from meshkit.meshes.linkerd.traffic import breakers, egress, routes
 from meshkit.meshes.linkerd.traffic.routable import (
     EXPOSURE_LIMITS,
-    LIMITS,
     POLICY_LIMITS,
     cannot_expose,
     refuse_void,
 )
-from meshkit.meshes.routing.capabilities import Limits, refuse
+from meshkit.meshes.routing.capabilities import Limits
 
 INBOUND_POLICY = "config.linkerd.io/default-inbound-policy"
 POLICIES = {"strict": "all-authenticated", "permissive": "all-unauthenticated"}
@@ -64,7 +57,7 @@ class LinkerdPlanner:
     @property
     def limits(self) -> Mapping[str, Limits]:
         """The fields of a Route that ``plan`` refuses."""
-        return {HTTP_ROUTE.kind: LIMITS}
+        return routes.LIMITS
 
     @property
     def policy_limits(self) -> Limits:
@@ -93,7 +86,7 @@ class LinkerdPlanner:
             case Observability():
                 return linkerd_observability.needs(intent)
             case Route():
-                return tuple(Need(kind, intent.namespace) for kind in (SERVICE, POD, HTTP_ROUTE))
+                return routes.needs(intent)
             case DestinationPolicy():
                 return breakers.needs(intent)
             case Egress():
@@ -116,7 +109,7 @@ class LinkerdPlanner:
             case Observability():
                 return linkerd_observability.plan(intent, snapshot)
             case Route():
-                return tuple(_route(intent, snapshot))
+                return routes.plan(intent, snapshot)
             case DestinationPolicy():
                 return tuple(breakers.plan(intent, snapshot))
             case Egress():
@@ -178,26 +171,3 @@ def mutual_tls(snapshot: Snapshot, namespace: str) -> str:
     """The mutual TLS mode of new pods in a namespace: ``strict`` or ``permissive``."""
     found = snapshot.find("Namespace", namespace) or {}
     return "strict" if annotations_of(found).get(INBOUND_POLICY) in STRICT_POLICIES else "permissive"
-
-
-def _route(route: Route, snapshot: Snapshot) -> list[Step]:
-    refuse(route, "Linkerd", LIMITS)
-    breakers.require_readable(route)
-    if route.retries:
-        field = "retries.per_try_timeout_s"
-        breakers.require_whole_milliseconds(field, route.retries.per_try_timeout_s)
-    refuse_void(route, snapshot)
-    breaker = breakers.breaker(route.outlier_detection)
-    steps = [Step(version_service(route, version, snapshot, breaker)) for version in route.versions]
-    steps += breakers.of_route(route, snapshot)
-    return [*steps, route_step(route, _retry_annotations(route.retries), snapshot, Dialect(rank))]
-
-
-def _retry_annotations(retries: Retries | None) -> dict[str, str]:
-    if retries is None or not retries.attempts:
-        return {}
-    conditions = ",".join((retries.on, *map(str, retries.statuses)))
-    notes = {"retry.linkerd.io/http": conditions, "retry.linkerd.io/limit": str(retries.attempts)}
-    if retries.per_try_timeout_s is not None:
-        notes["retry.linkerd.io/timeout"] = duration(retries.per_try_timeout_s)
-    return notes

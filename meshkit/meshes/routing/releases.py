@@ -40,7 +40,7 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
     port = Port(release.namespace, release.service, release.port)
     ruling = owners(held(port, snapshot, row), row, snapshot)
     usual = row.planner.weighted_route(release)
-    usual_places = (usual, gateway_api.weighted_route(release))
+    usual_places = (usual, *(gateway_api.weighted_route(release, kind) for kind in gateway_api.KINDS))
     found = [each for obj in ruling for each in row.planner.splits(release, obj, snapshot)]
     if release.route_object is not None:
         return _named(release, ruling, found, port)

@@ -14,7 +14,7 @@ from meshkit.intent.edges.exposure import Certificate, ExposedService, Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane, Gateway, Quota, Resources
 from meshkit.intent.observability import Alerts, Observability, Tracing
-from meshkit.intent.rules import Fault, Retries
+from meshkit.intent.rules import Fault, GrpcMatch, Match, Retries, Rule
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.meshes.base import MeshPlanner
@@ -117,6 +117,13 @@ CALLERS = (
 )
 
 
+CALLS = (
+    Rule(matches=(Match(grpc=GrpcMatch(service="shop.Cart", method="Add")),), split={"v2": 100}),
+    Rule(matches=(Match(grpc=GrpcMatch(service="shop.Cart")),), split={"v1": 100}),
+)
+RETRIED = Retries(attempts=2, grpc_statuses=("unavailable", "resource-exhausted"))
+
+
 def route(**fields: Any) -> Route:
     given = {"namespace": "shop", "service": "web", "port": 80, "versions": VERSIONS}
     return Route(**{**given, "split": {"v1": 99.5, "v2": 0.5}, **fields})
@@ -195,6 +202,11 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
         ),
     ),
     "route-gateway": (("istio",), route(api="gateway")),
+    "route-grpc": (
+        ("istio", "linkerd"),
+        route(service="pay", selector={"name": "pay"}, rules=CALLS, retries=RETRIED),
+    ),
+    "route-grpc-gateway": (("istio",), route(rules=CALLS, api="gateway")),
     "destination-policy": (
         ("istio", "linkerd"),
         DestinationPolicy(

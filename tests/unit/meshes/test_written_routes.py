@@ -28,6 +28,10 @@ EVERY_MATCH = {
         {"headers": {"x-id": {"present": True}}, "query": {"x": {"exact": ""}}},
     ]
 }
+ADD = {
+    "matches": [{"grpc": {"service": "shop.Cart", "method": "Add"}, "headers": {"x-user": {"exact": "a"}}}],
+    **V2,
+}
 ALL = [
     route([]),
     route([], split={"v1": 99.5, "v2": 0.5}, port=9090, name="blue"),
@@ -49,6 +53,8 @@ ALL = [
     route([{**MATCH, **V2, "request_headers": {"set": {"a": "50 %"}, "remove": ["b"]}}]),
     route([], versions=[{"name": "v1"}, {"name": "v2", "labels": {"track": "canary"}}]),
     route([], selector={"team": "web", "app": "web"}),
+    route([ADD, {"matches": [{"grpc": {"service": "shop.Cart"}}], "split": {"v1": 90, "v2": 10}}]),
+    route([ADD, {"matches": [{"grpc": {"method": "Watch"}}], **V2}]),
 ]
 MORE = {
     "istio": [
@@ -68,10 +74,12 @@ MORE = {
             retries={"attempts": 3, "on": "5xx", "statuses": [409, 429], "per_try_timeout_s": 1},
             fault={"delay_s": 0.5, "delay_percent": 1, "abort_status": 503, "abort_percent": 0.5},
         ),
+        route([{**ADD, "retries": {"attempts": 1, "grpc_statuses": ["cancelled"], "statuses": [429]}}]),
     ],
     "linkerd": [
         route([], retries={"attempts": 3, "on": "5xx", "statuses": [429], "per_try_timeout_s": 0.5}),
         route([], outlier_detection={"consecutive_5xx": 3, "base_ejection_s": 2, "max_ejection_s": 9}),
+        route([ADD], timeout_s=2.5, retries={"attempts": 2, "grpc_statuses": ["unavailable", "internal"]}),
     ],
 }
 POLICIES: list[dict[str, Any]] = [

@@ -62,6 +62,7 @@ class MiniMesh:
         self.objects: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
         self.metrics: dict[str, PodMetrics] = {}
         self.answers: dict[str, int] = {}  # pod -> status its application gives
+        self.grpc_statuses: dict[str, int] = {}  # pod -> the status of gRPC that its application gives
         self.delay_s: dict[str, float] = {}
         self.holding: dict[str, asyncio.Event] = {}  # pod -> what its application waits for before it answers
         self.hits: collections.Counter[str] = collections.Counter()
@@ -242,10 +243,10 @@ class MiniMesh:
                     await asyncio.sleep(self.delay_s.get(name, 0))
                     if name in self.holding:
                         await self.holding[name].wait()
-                    answer = (
-                        f"HTTP/1.1 {self.answers.get(name, 200)} X\r\ncontent-length: {len(name)}\r\n\r\n"
-                    )
-                    writer.write((answer + name).encode())
+                    lines = [f"HTTP/1.1 {self.answers.get(name, 200)} X", f"content-length: {len(name)}"]
+                    if name in self.grpc_statuses:
+                        lines.append(f"grpc-status: {self.grpc_statuses[name]}")
+                    writer.write("\r\n".join([*lines, "", name]).encode())
 
         return serve
 

@@ -20,6 +20,7 @@ RESOURCES = {
     "VirtualService": "virtualservices",
     "DestinationRule": "destinationrules",
     "HTTPRoute": "httproutes",
+    "GRPCRoute": "grpcroutes",
 }
 
 
@@ -87,6 +88,30 @@ def test_requests_go_where_the_first_rule_that_matches_says(name: str, api: str,
                 "http://web:8080/old/x", proxy=proxy, allow_redirects=False
             ) as answer:
                 assert (answer.status, answer.headers["location"]) == (301, "http://web:8080/new")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["istio", pytest.param("linkerd", marks=pytest.mark.soak)])
+def test_calls_of_grpc_go_by_their_method_and_are_retried_by_their_status(name: str, tmp_path: Path) -> None:
+    """The requests are those of gRPC, a POST to a method's path, by HTTP/1.1."""
+
+    async def main() -> None:
+        async with shop(name, tmp_path) as mesh:
+            await routed(
+                mesh,
+                {"matches": [{"grpc": {"service": "shop.Cart", "method": "Add"}}], **V2},
+                {"matches": [{"grpc": {"service": "shop.Cart"}}], "split": {"v1": 100}},
+                {"matches": [{"grpc": {"method": "Add"}}], **V2},
+                retries={"attempts": 2, "grpc_statuses": ["unavailable"]},
+            )
+            calls = {"/shop.Cart/Add": "v2", "/shop.Cart/Get": "v1", "/a.B/Add": "v2", "/a.B/Get": "v1"}
+            assert {path: await asked(mesh, path, method="POST") for path in calls} == calls
+            for status, tries in ((14, 3), (5, 1)):  # unavailable, and not found
+                mesh.grpc_statuses["web-v2"] = status
+                before = mesh.hits["web-v2"]
+                assert await asked(mesh, "/shop.Cart/Add", method="POST") == "v2"
+                assert mesh.hits["web-v2"] - before == tries
 
     asyncio.run(main())
 

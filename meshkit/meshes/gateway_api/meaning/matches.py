@@ -37,11 +37,11 @@ def matches_of(rule: Mapping[str, Any], kind: str) -> tuple[Match, ...]:
 
 
 def rank(match: Match) -> Rank:
-    """Sorts matches by precedence."""
-    path = match.path or StringMatch("segments", "/")
+    """Sorts matches by precedence. A match without a path is one of every call of a GRPCRoute, the last."""
+    path = match.path
     return (
-        _PATH_RANK[path.kind],
-        -len(path.value),
+        _PATH_RANK[path.kind] if path else len(_PATH_RANK),
+        -len(path.value) if path else 0,
         0 if match.method else 1,
         -len(match.headers),
         -len(match.query),
@@ -84,7 +84,7 @@ def _grpc_match(written: Mapping[str, Any]) -> Match:
         return Match(path=StringMatch("prefix", f"/{service}/"), headers=headers)
     if method:
         return Match(path=StringMatch("regex", f"/[^/]+/{re.escape(method)}"), headers=headers)
-    return Match(path=StringMatch("segments", "/"), headers=headers)
+    return Match(headers=headers)
 
 
 def _named(written: Mapping[str, Any], *, lower: bool) -> NamedMatch:

@@ -1,4 +1,4 @@
-"""Plan a Route as an HTTPRoute, with a Service and the policies of its own for each version.
+"""Plan a Route as an HTTPRoute or GRPCRoute, with a Service and the policies of its own for each version.
 
 Gateway API has no subsets: a version is a Service, and a DestinationRule of that Service has its policies.
 Requests to a Service that proxies do not know yet fail, so the Services come before the rules, and the
@@ -16,8 +16,9 @@ from meshkit.facts import Snapshot
 from meshkit.intent.traffic import Route, Version
 from meshkit.kube import manifests
 from meshkit.kube.steps import Step
+from meshkit.meshes.gateway_api import grpc
 from meshkit.meshes.gateway_api.meaning.matches import rank
-from meshkit.meshes.gateway_api.routes import route_step
+from meshkit.meshes.gateway_api.routes import GRPC_ROUTE, kind_for, route_steps
 from meshkit.meshes.gateway_api.rules import Dialect, backend_name
 from meshkit.meshes.gateway_api.versions import version_service
 from meshkit.meshes.istio.traffic import settings as of_destinations
@@ -49,26 +50,39 @@ LIMITS: Limits = {
     f" {_OTHER_API}.",
     "rules[].matches[].query.*.prefix": _PREFIX,
     "rules[].matches[].query.*.present: False": "Put a rule for requests that have the parameter before it.",
+    **grpc.NO_GRPC,
     **of_destinations.LIMITS,
 }
 """The fields of a Route that Istio cannot carry out by an HTTPRoute, each with what it can do instead."""
+GRPC_LIMITS: Limits = {
+    **grpc.without(LIMITS),
+    **{place: f"{instead[:-1]}, {_OTHER_API}." for place, instead in grpc.LIMITS.items()},
+    "timeout_s": f"Let callers set deadlines, {_OTHER_API}.",
+}
+"""The fields of a Route that Istio cannot carry out by a GRPCRoute, likewise."""
+
+
+def limits_of(route: Route) -> Limits:
+    """The limits of the kind of object that carries a Route."""
+    return GRPC_LIMITS if kind_for(route) == GRPC_ROUTE else LIMITS
 
 
 def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
-    """The steps of a Route: the Services of the versions and their policies, then the HTTPRoute.
+    """The steps of a Route: the Services of the versions and their policies, then the route.
 
     Raises ``BadInput`` for a port that Istio treats as plain TCP, for rules whose order Gateway API would not
     keep, and beside the VirtualService of a Route.
     """
-    refuse(route, "An HTTPRoute", LIMITS)
+    what = "A GRPCRoute" if kind_for(route) == GRPC_ROUTE else "An HTTPRoute"
+    refuse(route, what, limits_of(route))
     refuse_tcp(route, snapshot)
     _refuse_beside_another(route, snapshot)
-    rules = route_step(route, {}, snapshot, DIALECT)
+    rules = route_steps(route, {}, snapshot, DIALECT)
     *first, last = (
         *(Step(version_service(route, version, snapshot)) for version in route.versions),
         *(step for version in route.versions for step in _policies(route, version, snapshot)),
     )
-    return (*first, replace(last, settle_s=SETTLE_S), rules)
+    return (*first, replace(last, settle_s=SETTLE_S), *rules)
 
 
 def _refuse_beside_another(route: Route, snapshot: Snapshot) -> None:

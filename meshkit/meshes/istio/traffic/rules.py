@@ -145,7 +145,8 @@ def _conditions(match: Match) -> Iterator[Json]:
         "sourceLabels": dict(match.source_labels) or None,
         "sourceNamespace": match.source_namespace,
     }
-    for uri in _uris(match.path) if match.path else (None,):
+    path = match.grpc.path() if match.grpc else match.path
+    for uri in _uris(path) if path else (None,):
         yield given({"uri": uri, **common})
 
 
@@ -228,7 +229,7 @@ def _cors(cors: Cors) -> Json:
 def _retries(retries: Retries) -> Json:
     if not retries.attempts:
         return {"attempts": 0}
-    conditions = ",".join((_RETRY_ON[retries.on], *map(str, retries.statuses)))
+    conditions = ",".join((_RETRY_ON[retries.on], *map(str, retries.statuses), *retries.grpc_statuses))
     return given(
         {
             "attempts": retries.attempts,

@@ -1,4 +1,4 @@
-"""Read the Routes of a Service back from its VirtualService, DestinationRules and HTTPRoutes."""
+"""Read the Routes of a Service back from its VirtualService, DestinationRules and Gateway API's routes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.kube.kinds import SERVICE
 from meshkit.meshes.gateway_api import written as gateway
-from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.gateway_api.routes import KINDS
 from meshkit.meshes.gateway_api.rules import backend_name
 from meshkit.meshes.istio.traffic import written_rules, written_settings
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE, Settings
@@ -19,7 +19,7 @@ from meshkit.meshes.routing.written import Fields, Written, read, selector_of, v
 def needs(namespace: str) -> Sequence[Need]:
     """The objects that ``routes`` reads."""
     here = (Need(kind, namespace) for kind in (SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE))
-    return (*here, Need(HTTP_ROUTE, within=(namespace,), optional=True))
+    return (*here, *(Need(kind, within=(namespace,), optional=True) for kind in KINDS))
 
 
 def routes(namespace: str, service: str, snapshot: Snapshot) -> Iterator[Written]:
@@ -29,7 +29,7 @@ def routes(namespace: str, service: str, snapshot: Snapshot) -> Iterator[Written
         for port in _ports(found):
             yield read(found, port, partial(_of_virtual_service, found, port, snapshot))
     for route, port in gateway.routes_of(service, namespace, snapshot):
-        yield read(route, port, partial(_of_http_route, route, port, service, snapshot))
+        yield read(route, port, partial(_of_gateway_route, route, port, service, snapshot))
 
 
 def _ports(item: Object) -> list[int | None]:
@@ -63,7 +63,7 @@ def _of_virtual_service(item: Object, port: int | None, snapshot: Snapshot) -> F
     }
 
 
-def _of_http_route(item: Object, port: int | None, service: str, snapshot: Snapshot) -> Fields:
+def _of_gateway_route(item: Object, port: int | None, service: str, snapshot: Snapshot) -> Fields:
     fields = gateway.fields_of(item, port, service, snapshot, written_rules.literal_of)
     first = backend_name(service, fields["versions"][0]["name"])
     rule = snapshot.find(DESTINATION_RULE.kind, first, fields["namespace"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from meshkit.intent.rules import GrpcStatus
 from meshkit.meshes.model.durations import duration_s
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
 from meshkit.meshes.routing.written import Fields, filled, inherited, percents
@@ -200,6 +201,7 @@ def _retries(written: Json | None) -> Fields | None:
             "per_try_timeout_s": duration_s(written.get("perTryTimeout")),
             "on": names[0],
             "statuses": [int(name) for name in names if name.isdecimal()],
+            "grpc_statuses": [name for name in names if name in get_args(GrpcStatus)],
             "backoff_s": duration_s(written.get("backoff")),
         }
     )
