@@ -82,7 +82,8 @@ def test_a_release_that_is_routed_at_the_edge_alone_moves_that() -> None:
     route, edge = found("istio", at_gateway("public", backends("web-v1", "web-v2")))
     assert (str(route), edge.rules) == ("HTTPRoute shop/public", ())
     assert edge.unmoved == (
-        "No route rules the requests of callers in the mesh to web.shop:8080; the release does not shift them.",
+        "No route rules the requests of callers in the mesh to web.shop:8080;"
+        " the release does not shift them.",
     )
 
 
@@ -136,7 +137,8 @@ class EdgeStage(Stage):
 def test_the_edge_follows_every_step_and_keeps_its_owner() -> None:
     stage = EdgeStage()
     plan = stage.plan()
-    assert "at the edge" in str(plan) and "VirtualService shop/edge" in str(plan)
+    assert "at the edge" in str(plan)
+    assert "VirtualService shop/edge" in str(plan)
     seen = set()
     outcome = stage.run(lambda _: seen.add((stage.fake.weights(), stage.edge_weights())), plan=plan)
     assert outcome.result == "promoted"
