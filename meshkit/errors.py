@@ -193,11 +193,15 @@ class ManualActionRequired(MeshkitError):
 
 
 class ChangedByOthers(ManualActionRequired):
-    """Another client changed the weights of a release. ``percent`` is the canary's current share."""
+    """Another client changed the weights of a release in the object ``where``.
 
-    def __init__(self, percent: float) -> None:
+    ``percent`` is the canary's current share there.
+    """
+
+    def __init__(self, where: str, percent: float) -> None:
         remedy = "Set the weights you want, then run the release again."
         super().__init__(f"the canary gets {percent:g} %", remedy=remedy)
+        self.where = where
         self.percent = percent
 
 

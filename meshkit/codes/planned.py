@@ -156,6 +156,15 @@ EXPOSED_IN_PLAIN_TEXT = Code(
     "Everything that callers outside send, such as passwords and cookies, can be read on the way.",
     "Name a Secret with the certificate, or an issuer of cert-manager.",
 )
+GATEWAY_API_MISSING = Code(
+    "MK0271",
+    "error",
+    "The cluster lacks definitions of Gateway API that a planned Exposure needs.",
+    "A Gateway and its routes are objects of Gateway API, whose definitions neither Kubernetes nor Istio"
+    " installs.",
+    "Install the standard channel of Gateway API 1.1 or later: 'kubectl apply --server-side -f"
+    " https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.6.1/standard-install.yaml'.",
+)
 ROUTES_UNSEEN = Code(
     "MK0231",
     "warning",

@@ -91,6 +91,14 @@ class WeightedRoute:
         return str(found)
 
 
+@dataclass(frozen=True)
+class Edge:
+    """The rules at gateways that a release moves, and a sentence for each that it leaves as it is."""
+
+    rules: tuple[WeightedRoute, ...] = ()
+    unmoved: tuple[str, ...] = ()
+
+
 class MeshPlanner(Protocol):
     """Turns intents into steps for one mesh."""
 
@@ -134,6 +142,9 @@ class MeshPlanner(Protocol):
 
         ``snapshot`` has the objects that say which pods a destination leads to.
         """
+
+    def edge(self, release: Release, snapshot: Snapshot) -> Edge:
+        """The rules, whoever wrote them, by which requests from outside reach the Service of a release."""
 
 
 @dataclass(frozen=True)

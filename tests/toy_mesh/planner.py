@@ -16,7 +16,7 @@ from meshkit.intent.traffic import Route
 from meshkit.kube import manifests
 from meshkit.kube.kinds import CONFIG_MAP, NAMESPACE, POD, SERVICE
 from meshkit.kube.steps import Step
-from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
+from meshkit.meshes.base import Edge, WeightedRoute, cannot, not_plannable
 
 HOME, VERSION = "toy-system", "1.0"
 INJECT = "toy.example.com/inject"
@@ -75,6 +75,9 @@ class ToyPlanner:
 
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         return iter(())
+
+    def edge(self, release: Release, snapshot: Snapshot) -> Edge:
+        return Edge()
 
 
 PLANNER = ToyPlanner()

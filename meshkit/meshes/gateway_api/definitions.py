@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from meshkit.errors import BadInput
-from meshkit.facts import Object, Snapshot
+from meshkit.facts import Kind, Object, Snapshot
 from meshkit.kube.kinds import CUSTOM_RESOURCE_DEFINITION
 from meshkit.kube.metadata import managers
 from meshkit.meshes.definitions import crds
@@ -34,6 +34,22 @@ def definitions(snapshot: Snapshot) -> Iterator[Object]:
                 f"{problem} and not {_VERSION}.",
                 remedy="Upgrade the Gateway API to 1.1 or later with the tool that installed it.",
             )
+
+
+def missing(kinds: Iterable[Kind], snapshot: Snapshot) -> tuple[str, ...]:
+    """The definitions that the cluster lacks or does not serve in the version of a kind, with that version.
+
+    None where no definitions are seen: every cluster with a mesh has some, so the account may not read them.
+    """
+    found = list(snapshot.of(CUSTOM_RESOURCE_DEFINITION.kind))
+    served = {
+        Kind(f"{each['spec']['group']}/{version['name']}", each["spec"]["names"]["kind"])
+        for each in found
+        for version in each["spec"]["versions"]
+        if version.get("served", True)
+    }
+    absent = [kind for kind in kinds if kind not in served]
+    return tuple(f"{kind.kind} ({kind.api_version})" for kind in absent) if found else ()
 
 
 def _installer(definition: Object) -> str:

@@ -15,6 +15,8 @@ from meshkit.meshes.gateway_api.routes import HTTP_ROUTE, accepted_step
 from meshkit.meshes.gateway_api.rules import backend_name
 
 GATEWAY = Kind(f"{GROUP}/v1", "Gateway")
+KINDS = (GATEWAY, HTTP_ROUTE)
+"""The kinds of the objects of an Exposure."""
 _ISSUERS = {"ClusterIssuer": "cert-manager.io/cluster-issuer", "Issuer": "cert-manager.io/issuer"}
 _PLAIN = "http"
 _REDIRECT_PORT = 80

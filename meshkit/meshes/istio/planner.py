@@ -22,7 +22,7 @@ from meshkit.kube import manifests
 from meshkit.kube.kinds import NODE
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
-from meshkit.meshes.base import WeightedRoute, not_plannable
+from meshkit.meshes.base import Edge, WeightedRoute, not_plannable
 from meshkit.meshes.gateway_api.splits import splits as gateway_splits
 from meshkit.meshes.istio import access as istio_access
 from meshkit.meshes.istio import observability as istio_observability
@@ -31,11 +31,12 @@ from meshkit.meshes.istio.control_plane import NAMESPACE, VALIDATOR, control_pla
 from meshkit.meshes.istio.injection import INJECTION_RULES
 from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
 from meshkit.meshes.istio.traffic import apis as istio_routes
-from meshkit.meshes.istio.traffic import egress, exposures, policies
+from meshkit.meshes.istio.traffic import edges, egress, exposures, policies
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
 from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE, refuse_tcp
 from meshkit.meshes.istio.traffic.splits import splits as virtual_service_splits
 from meshkit.meshes.routing.capabilities import Limits
+from meshkit.meshes.routing.edges import edge
 
 __all__ = [
     "DESTINATION_RULE",
@@ -143,6 +144,10 @@ class IstioPlanner:
         """The rules of a VirtualService, HTTPRoute or GRPCRoute that split requests between both versions."""
         of_kind = virtual_service_splits if obj["kind"] == VIRTUAL_SERVICE.kind else gateway_splits
         return of_kind(release, obj, snapshot)
+
+    def edge(self, release: Release, snapshot: Snapshot) -> Edge:
+        """The rules of routes that are bound to a gateway."""
+        return edge(release, snapshot, edges.READERS)
 
 
 PLANNER = IstioPlanner()

@@ -25,7 +25,7 @@ from meshkit.kube.manifests import namespace_part
 from meshkit.kube.metadata import annotations_of
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
-from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
+from meshkit.meshes.base import Edge, WeightedRoute, cannot, not_plannable
 from meshkit.meshes.gateway_api.routes import weighted_route
 from meshkit.meshes.gateway_api.splits import splits
 from meshkit.meshes.linkerd import access as linkerd_access
@@ -34,6 +34,7 @@ from meshkit.meshes.linkerd.annotations import injected_namespaces, tell
 from meshkit.meshes.linkerd.control_plane import control_plane, control_plane_needs
 from meshkit.meshes.linkerd.injection import INJECT, INJECTION_RULES
 from meshkit.meshes.linkerd.traffic import breakers, egress, routes
+from meshkit.meshes.linkerd.traffic.edges import others_edge
 from meshkit.meshes.linkerd.traffic.routable import (
     EXPOSURE_LIMITS,
     POLICY_LIMITS,
@@ -129,6 +130,10 @@ class LinkerdPlanner:
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         """The rules of an HTTPRoute or GRPCRoute that split requests between both versions."""
         return splits(release, obj, snapshot)
+
+    def edge(self, release: Release, snapshot: Snapshot) -> Edge:
+        """No rules: a gateway beside Linkerd follows those of its own controller."""
+        return others_edge(release, snapshot)
 
 
 PLANNER = LinkerdPlanner()

@@ -7,6 +7,7 @@ has to name one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from meshkit.errors import BadInput
@@ -14,7 +15,7 @@ from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.release import PRIMARY, Release
 from meshkit.kube.kinds import NODE
 from meshkit.kube.metadata import title
-from meshkit.meshes.base import Mesh, WeightedRoute
+from meshkit.meshes.base import Edge, Mesh, WeightedRoute
 from meshkit.meshes.gateway_api import routes as gateway_api
 from meshkit.meshes.routing import destinations, live
 from meshkit.meshes.routing.live import Port, callers_in, held, objects_named, owners
@@ -63,6 +64,38 @@ def live_route(release: Release, snapshot: Snapshot, row: Mesh) -> WeightedRoute
         if any(_is(obj, place) for obj in ruling):
             return place
     raise _unfit(release, ruling, port)
+
+
+def live_routes(release: Release, snapshot: Snapshot, row: Mesh) -> tuple[WeightedRoute, Edge]:
+    """The rule for callers in the mesh whose weights a release moves, and those at gateways beside it.
+
+    Where no object rules the requests of callers in the mesh, the first rule at a gateway takes the place of
+    theirs, unless the release names another. Raises ``BadInput`` as ``live_route`` does.
+    """
+    edge = row.planner.edge(release, snapshot)
+    port = Port(release.namespace, release.service, release.port)
+    inside = owners(held(port, snapshot, row), row, snapshot)
+    if not inside and (first := next((rule for rule in edge.rules if _is_meant(rule, release)), None)):
+        row.planner.require_followed(release, snapshot)
+        told = (
+            f"No route rules the requests of callers in the mesh to {port}; the release does not shift them."
+        )
+        rest = tuple(rule for rule in edge.rules if rule != first)
+        return first, replace(edge, rules=rest, unmoved=(told, *edge.unmoved))
+    route = live_route(release, snapshot, row)
+    return route, replace(edge, rules=tuple(rule for rule in edge.rules if not same_rule(rule, route)))
+
+
+def same_rule(one: WeightedRoute, other: WeightedRoute) -> bool:
+    """Whether two places are the same rule of the same object."""
+    return str(one) == str(other) and (one.rule, one.conditions) == (other.rule, other.conditions)
+
+
+def _is_meant(rule: WeightedRoute, release: Release) -> bool:
+    """Whether a release means a rule: it names no object, or this one."""
+    kind, namespace, name = release.route_object or (rule.kind.kind, rule.namespace, rule.name)
+    of_object = str(rule) == f"{kind} {namespace}/{name}"
+    return of_object and release.route_rule in (None, rule.rule)
 
 
 def unmoved(release: Release, route: WeightedRoute, snapshot: Snapshot, row: Mesh) -> tuple[str, ...]:
@@ -147,8 +180,11 @@ def _whole(routes: Sequence[WeightedRoute]) -> list[WeightedRoute]:
 
 
 def _is_every_request(match: Mapping[str, Any]) -> bool:
-    """Whether a match has no condition; an API server writes this path where a rule has no match."""
-    conditions = {name: value for name, value in match.items() if name != "port"}
+    """Whether a match has no condition; an API server writes this path where a rule has no match.
+
+    A rule of a VirtualService that names gateways is among those for callers in the mesh by naming these.
+    """
+    conditions = {name: value for name, value in match.items() if name not in ("port", "gateways")}
     return conditions in ({}, {"path": {"type": "PathPrefix", "value": "/"}})
 
 

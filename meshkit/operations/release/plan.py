@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from meshkit.meshes.base import WeightedRoute
     from meshkit.observe.counters import Observer
     from meshkit.operations.clock import Clock
+    from meshkit.operations.release.edge.places import Place
     from meshkit.operations.release.state import ReleaseState
 
 
@@ -57,6 +58,8 @@ class ReleasePlan:
     """The weights of the stable version and the canary before the first step."""
     observer: Observer = field(repr=False, compare=False)
     clock: Clock = field(repr=False, compare=False)
+    edges: tuple[Place, ...] = ()
+    """The rules at gateways whose weights are shifted after those of ``route``, step by step."""
     unmoved: tuple[str, ...] = ()
     """A sentence for each route that other callers follow."""
     findings: tuple[Finding, ...] = ()
@@ -105,6 +108,7 @@ class ReleasePlan:
         before = " before the first step" if self.resumed else ""
         return (
             ("route", f"{self.route}{_rule(self.route)}, owned by {', '.join(self.owners) or 'nobody'}"),
+            *(("at the edge", f"{each.route}{_rule(each.route)}, shifted after it") for each in self.edges),
             ("weights", f"{release.stable} {stable}, {release.canary} {canary}{before}"),
             ("steps", ", ".join(_steps(release))),
             *(("gate", _gate(gate)) for gate in release.gates),
@@ -181,6 +185,7 @@ class ReleasePlan:
             "release": release.model_dump(mode="json"),
             "route": {"object": str(self.route), **record_of(self.route)},
             "owners": list(self.owners),
+            "edges": [{"object": str(each.route), **record_of(each.route)} for each in self.edges],
             "weights": dict(zip((release.stable, release.canary), self.weights, strict=True)),
             "steps": list(release.ladder),
             "unmoved": list(self.unmoved),
@@ -191,6 +196,11 @@ class ReleasePlan:
             "forecast": None if isinstance(found, str) else found.as_record(),
             "forecast_unknown": found if isinstance(found, str) else "",
         }
+
+    @property
+    def routes(self) -> tuple[WeightedRoute, ...]:
+        """The rules whose weights are shifted, in the order of the writes of a step."""
+        return (self.route, *(place.route for place in self.edges))
 
     def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Outcome:
         """Run the release to its end, or resume it; ``mk.apply`` calls this.
@@ -206,7 +216,7 @@ class ReleasePlan:
         from meshkit.operations.release.running.start import start
 
         journal, mailbox = Journal(cluster), Mailbox(cluster, self.release.name)
-        rights.require_rights(cluster, self.route, self.release)
+        rights.require_rights(cluster, self.routes, self.release)
         with hold_lock(cluster, self.release, self.clock) as lock:
             runner = Runner(
                 start(self, cluster, journal, mailbox, lock, why),
@@ -264,16 +274,18 @@ def _whole(
     """The plan of a release that does not run."""
     from meshkit import settings
     from meshkit.cluster.journal import new_id
+    from meshkit.operations.release.edge.places import place_now, require_same_share
     from meshkit.operations.release.forecast import measured_forecast
     from meshkit.operations.release.route import find_route, owners, weights_of
 
     found = find_route(mesh, release, cluster)
-    route = found.route
+    route, routes = found.route, (found.route, *found.edges)
     try:
         _require_port(cluster, release)
         obj = _route_now(cluster, route, release.port)
+        edges = tuple(place_now(each, release, cluster) for each in found.edges)
     except Forbidden:
-        rights.require_rights(cluster, route, release)
+        rights.require_rights(cluster, routes, release)
         raise
     current = weights_of(obj, route, release)
     found.require_usable()
@@ -284,6 +296,7 @@ def _whole(
             remedy=f"Give all weight to {release.stable} first, or start with a higher step."
             " 'meshkit release rollback -f FILE' does so if a release moved it and its records are gone.",
         )
+    require_same_share(edges, route, current.canary_percent, release)
     by_scrapes = bool(scraped or settings.prometheus())
     return ReleasePlan(
         release=release,
@@ -297,7 +310,8 @@ def _whole(
         clock=clock,
         unmoved=found.unmoved,
         findings=found.findings,
-        missing_rights=rights.missing_rights(cluster, route, release),
+        edges=edges,
+        missing_rights=rights.missing_rights(cluster, routes, release),
         missing_events=rights.missing_events(cluster, release),
         measure=lambda: measured_forecast(release, cluster, mesh, route, observer, clock, scraped=by_scrapes),
     )
@@ -307,6 +321,7 @@ def _rest(
     state: ReleaseState, release: Release, cluster: Cluster, mesh: str, observer: Observer, clock: Clock
 ) -> ReleasePlan:
     """The plan of the rest of a release, with the route that its journal names."""
+    from meshkit.operations.release.edge.places import place_of
     from meshkit.operations.release.route import owners, route_of
 
     if state.release != release or state.mesh != mesh:
@@ -315,7 +330,8 @@ def _rest(
             f"{release.name!r} is already running with other settings.",
             remedy="Run it with the same settings, roll it back first, or choose another name.",
         )
-    route = route_of(state.route)
+    route, edges = route_of(state.route), tuple(map(place_of, state.edges))
+    routes = (route, *(place.route for place in edges))
     return ReleasePlan(
         release=release,
         mesh=mesh,
@@ -326,7 +342,8 @@ def _rest(
         weights=state.found_weights,
         observer=observer,
         clock=clock,
-        missing_rights=rights.missing_rights(cluster, route, release),
+        edges=edges,
+        missing_rights=rights.missing_rights(cluster, routes, release),
         missing_events=rights.missing_events(cluster, release),
         resumed=state,
     )

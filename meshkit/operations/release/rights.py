@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,23 +12,25 @@ if TYPE_CHECKING:
     from meshkit.meshes.base import WeightedRoute
 
 
-def required_rights(cluster: Cluster, route: WeightedRoute, release: Release | None = None) -> set[Right]:
+def required_rights(
+    cluster: Cluster, routes: Sequence[WeightedRoute], release: Release | None = None
+) -> set[Right]:
     """The permissions to run or undo a release; without ``release``, those to undo it.
 
-    They are get and patch on the object with the weights, get on its Service, list on pods and get on
+    They are get and patch on the objects with the weights, get on the Service, list on pods and get on
     pods/proxy in all namespaces (a caller may be in any namespace), and those of the journal and the lock.
     A gate needs get and list on the workloads of the namespace (annotation), or get on Secrets (webhook), and
     a webhook of notices get on Secrets too.
     """
     from meshkit.cluster import rights
 
-    resource = cluster.api.resource(route.kind)
     required = rights.of_journal(cluster.api) | rights.of_lock()
     required |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
-    required.add(rights.Right("get", "", "services", route.namespace))
-    if resource:
-        group, plural = route.kind.group, resource.plural
-        required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
+    required.add(rights.Right("get", "", "services", routes[0].namespace))
+    for route in routes:
+        if resource := cluster.api.resource(route.kind):
+            group, plural = route.kind.group, resource.plural
+            required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
     return required | (_rights_to_ask(release) if release else set())
 
 
@@ -43,18 +46,18 @@ def _rights_to_ask(release: Release) -> set[Right]:
     return required
 
 
-def require_rights(cluster: Cluster, route: WeightedRoute, release: Release | None = None) -> None:
+def require_rights(cluster: Cluster, routes: Sequence[WeightedRoute], release: Release | None = None) -> None:
     """Raise ``Forbidden`` naming all missing rights to run a release, or without ``release`` to undo it."""
     from meshkit.cluster import rights
 
-    rights.require(cluster.api, required_rights(cluster, route, release))
+    rights.require(cluster.api, required_rights(cluster, routes, release))
 
 
-def missing_rights(cluster: Cluster, route: WeightedRoute, release: Release) -> str:
+def missing_rights(cluster: Cluster, routes: Sequence[WeightedRoute], release: Release) -> str:
     """Name the permissions that the account lacks to run a release; empty if it lacks none."""
     from meshkit.cluster import rights
 
-    return rights.describe(rights.missing(cluster.api, required_rights(cluster, route, release)))
+    return rights.describe(rights.missing(cluster.api, required_rights(cluster, routes, release)))
 
 
 def missing_events(cluster: Cluster, release: Release) -> str:

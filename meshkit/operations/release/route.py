@@ -76,6 +76,8 @@ class Found:
     unmoved: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     """What keeps a release from being measured or followed there."""
+    edges: tuple[WeightedRoute, ...] = ()
+    """The rules at gateways that split the requests from outside between both versions."""
 
     def require_usable(self) -> None:
         """Raise ``BadInput`` for the first finding that is an error."""
@@ -83,7 +85,10 @@ class Found:
 
 
 def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
-    """Find the rule whose weights a release moves, whoever wrote it, by what rules the requests to its port.
+    """Find the rules whose weights a release moves, whoever wrote them, by what rules requests to its port.
+
+    One rule is for callers in the mesh, or the first one at a gateway where no rule is for those; others are
+    at gateways.
 
     Raises ``BadInput`` if several could be meant, if the object that rules the port does not fit, and if the
     mesh cannot carry the release out for this Service.
@@ -98,9 +103,16 @@ def find_route(mesh: str, release: Release, cluster: Cluster) -> Found:
     seen = snapshot.read(cluster, (*releases.needs(row, release, home_of(cluster, row)), *own))
     found = tuple(checks.check(release, seen)) if checks else ()
     _require_no_error(found)
-    route = releases.live_route(release, seen, row)
+    route, edge = releases.live_routes(release, seen, row)
     findings = (*found, *release_problems.problems(release, route, seen, row))
-    return Found(route, releases.unmoved(release, route, seen, row), findings)
+    unmeasured = tuple(
+        f"The requests from outside by {rule} are shifted, and not measured: it leads to other Services than"
+        f" {route}."
+        for rule in edge.rules
+        if rule.services != route.services
+    )
+    unmoved = (*releases.unmoved(release, route, seen, row), *edge.unmoved, *unmeasured)
+    return Found(route, unmoved, findings, edge.rules)
 
 
 def _require_no_error(findings: Sequence[Finding]) -> None:

@@ -73,6 +73,8 @@ class ReleaseState:
     found_weights: tuple[int, int]
     managed_fields: tuple[Mapping[str, Any], ...]
     route: Mapping[str, Any]
+    edges: tuple[Mapping[str, Any], ...] = ()
+    """The records of the ``Place`` of each rule at a gateway."""
     baseline: Baseline | None = None
     step: int = -1
     asked_percent: float = 0.0
@@ -231,6 +233,7 @@ def _begun(record: Record) -> ReleaseState:
         found_weights=(stable, canary),
         managed_fields=tuple(record["managed_fields"]),
         route=record["route"],
+        edges=tuple(record.get("edges") or ()),
         events=(ReleaseEvent(_number(record, "at_s"), "begin", text, str(record["who"])),),
     )
 
@@ -310,6 +313,7 @@ def begin_record(state: ReleaseState) -> dict[str, Any]:
         "route": dict(state.route),
         "weights": list(state.found_weights),
         "managed_fields": [dict(entry) for entry in state.managed_fields],
+        "edges": [dict(edge) for edge in state.edges],
         "at_s": state.started_s,
         "who": begin.who,
     }

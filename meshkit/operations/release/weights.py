@@ -29,8 +29,82 @@ if TYPE_CHECKING:
 _ATTEMPTS = 5
 
 
+Pair = tuple[int, int]
+"""The weights of the stable version and of the canary."""
+
+
+class WeightWriters:
+    """Read and write the weights of a release in all of its rules; the caller holds the lock.
+
+    The rule for callers in the mesh is the first; those at gateways follow in the order of their names.
+    Kubernetes has no change of several objects at once: each is a write of its own, in this order. All are
+    read before the first is written, and a write that does not happen is repeated by the next process. So
+    between two writes, callers in the mesh are one step ahead of those from outside.
+    """
+
+    def __init__(self, api: Api, lock: Lock, routes: Sequence[WeightedRoute], release: Release) -> None:
+        self._writers = tuple(WeightWriter(api, lock, route, release) for route in routes)
+
+    def read(self) -> list[tuple[Object, Weights]]:
+        """Return each object with its weights; raise ``ManualActionRequired`` if one no longer exists."""
+        return [writer.read() for writer in self._writers]
+
+    def managed_fields(self) -> list[list[Mapping[str, Any]]]:
+        """The managedFields of each object."""
+        return [obj["metadata"].get("managedFields") or [] for obj, _ in self.read()]
+
+    def percents(self) -> list[tuple[str, float]]:
+        """Each object with the canary's share in it, in percent."""
+        shares = [found.canary_percent for _, found in self.read()]
+        return [(str(each.route), share) for each, share in zip(self._writers, shares, strict=True)]
+
+    def difference(self, stable: int, canary: int) -> dict[str, list[int]]:
+        """Return both weights before and after a write, by version, and by object for those at gateways."""
+        first, *others = self._writers
+        changes = first.difference(stable, canary)
+        for other in others:
+            for version, change in other.difference(stable, canary).items():
+                changes[f"{other.route} {version}"] = change
+        return changes
+
+    def move(self, stable: int, canary: int, expected_percent: float | None = None) -> None:
+        """Write the same weights everywhere, as ``WeightWriter.move`` does."""
+        self.move_each([(stable, canary)] * len(self._writers), expected_percent)
+
+    def move_each(self, pairs: Sequence[Pair], expected_percent: float | None = None) -> None:
+        """Write the weights of each rule; with ``expected_percent``, only if nobody has changed one.
+
+        Raises ``ChangedByOthers`` before the first write if a share is neither that nor the requested one.
+        """
+        if expected_percent is not None:
+            for (where, share), pair in zip(self.percents(), pairs, strict=True):
+                if not (same_percent(share, expected_percent) or same_percent(share, share_percent(*pair))):
+                    raise ChangedByOthers(where, share)
+        for writer, pair in zip(self._writers, pairs, strict=True):
+            writer.move(*pair, expected_percent=expected_percent)
+
+    def move_back(self, pairs: Sequence[Pair], left_percent: float, left_by: str) -> None:
+        """Restore the weights of each rule, if the canary has the share with which ``left_by`` left it.
+
+        Raises ``ManualActionRequired``, without changing anything, if others have changed one since.
+        """
+        try:
+            self.move_each(pairs, expected_percent=left_percent)
+        except ChangedByOthers as found:
+            raise ManualActionRequired(
+                f"{found.where} has since been changed by others: {found.message}, {left_by} left"
+                f" {left_percent:g} %.",
+                remedy="Nothing was changed. Plan a Route with the weights you want.",
+            ) from found
+
+    def hand_back(self, saved: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+        """Return the fields of each object to their managers; ``saved`` are its managedFields before."""
+        for writer, fields in zip(self._writers, saved, strict=True):
+            writer.hand_back(fields)
+
+
 class WeightWriter:
-    """Read and write the weights of one release; the caller holds the lock."""
+    """Read and write the weights of one rule."""
 
     def __init__(self, api: Api, lock: Lock, route: WeightedRoute, release: Release) -> None:
         self.route = route
@@ -69,23 +143,9 @@ class WeightWriter:
             if expected_percent is not None and not same_percent(current.canary_percent, expected_percent):
                 if same_percent(current.canary_percent, share_percent(stable, canary)):
                     return
-                raise ChangedByOthers(current.canary_percent)
+                raise ChangedByOthers(str(self.route), current.canary_percent)
             if self._patched(current.patch(stable, canary), last=attempt == _ATTEMPTS):
                 return
-
-    def move_back(self, weights: tuple[int, int], left_percent: float, left_by: str) -> None:
-        """Restore both weights, if the canary still has the share with which ``left_by`` left it.
-
-        Raises ``ManualActionRequired``, without changing anything, if others have changed it since.
-        """
-        try:
-            self.move(*weights, expected_percent=left_percent)
-        except ChangedByOthers as found:
-            raise ManualActionRequired(
-                f"{self.route} has since been changed by others: {found.message}, {left_by} left"
-                f" {left_percent:g} %.",
-                remedy="Nothing was changed. Plan a Route with the weights you want.",
-            ) from found
 
     def hand_back(self, saved: Sequence[Mapping[str, Any]]) -> None:
         """Return the fields to their managers; ``saved`` are the managedFields before the release."""

@@ -48,6 +48,21 @@ def said(*beside: Object, **fields: Any) -> list[tuple[str, str, str]]:
     return [(finding.code, finding.severity, finding.object) for finding in findings]
 
 
+def test_the_missing_definitions_of_gateway_api_are_named() -> None:
+    routes, gateways = (DEFINITIONS["gateway.networking.k8s.io", kind] for kind in ("HTTPRoute", "Gateway"))
+    own = DEFINITIONS["networking.istio.io", "VirtualService"]
+    seen = Snapshot((service("web", 8080), sidecar("istio"), own, routes))
+    found = preflight.check((exposure(),), seen, "istio")
+    assert [(each.code, each.object, each.message) for each in found if each.severity == "error"] == [
+        (
+            "MK0271",
+            "exposure",
+            "the cluster does not serve Gateway (gateway.networking.k8s.io/v1).",
+        )
+    ]
+    assert ("MK0271", "error", "exposure") not in said(own, routes, gateways)
+
+
 def test_a_gateway_shows_the_certificate_of_a_secret_and_sends_port_80_to_tls() -> None:
     found = planned(certificate=SECRET, port=8443)
     assert list(found) == [

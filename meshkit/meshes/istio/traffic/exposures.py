@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from meshkit import codes
 from meshkit.facts import Finding, Need, Object, Snapshot
 from meshkit.intent.edges.exposure import ExposedService, Exposure
-from meshkit.kube.kinds import SERVICE
+from meshkit.kube.kinds import CUSTOM_RESOURCE_DEFINITION, SERVICE
 from meshkit.kube.metadata import title
 from meshkit.kube.steps import Step
 from meshkit.meshes.gateway_api import exposures
+from meshkit.meshes.gateway_api.definitions import missing
 from meshkit.meshes.gateway_api.meaning.routes import attached
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
 from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE
@@ -28,6 +29,7 @@ def needs(exposure: Exposure) -> tuple[Need, ...]:
     routes = (VIRTUAL_SERVICE, HTTP_ROUTE)
     return (
         Need(SERVICE, exposure.namespace),
+        Need(CUSTOM_RESOURCE_DEFINITION, optional=True),
         *(Need(kind, exposure.namespace, optional=True) for kind in routes),
     )
 
@@ -39,7 +41,10 @@ def plan(exposure: Exposure) -> tuple[Step, ...]:
 
 
 def findings(exposure: Exposure, snapshot: Snapshot) -> Iterator[Finding]:
-    """Find Services that are not there, and routes of the mesh that requests from outside pass by."""
+    """Find what is not there, definitions and Services, and routes that requests from outside pass by."""
+    if lacking := missing(exposures.KINDS, snapshot):
+        message = f"the cluster does not serve {' and '.join(lacking)}."
+        yield codes.finding(codes.GATEWAY_API_MISSING, "exposure", message)
     for index, route in enumerate(exposure.routes):
         where = f"exposure.routes[{index}]"
         services = [exposures.service_of(route, version) for version in route.split or ()]

@@ -6,7 +6,7 @@ records were deleted. After the end, the rollback is a change of its own, so ``m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,20 @@ from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change, pending
 from meshkit.operations.progress import OnEvent, noop
 from meshkit.operations.release.baseline import require_ready
+from meshkit.operations.release.edge.places import (
+    EdgeRollback,
+    Place,
+    described,
+    moved_edges,
+    place_now,
+    place_of,
+)
 from meshkit.operations.release.restoring.lost_journal import standing
 from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import find_route, owners, record_of, route_of
 from meshkit.operations.release.runner import hold_lock, release_state, runner_of
 from meshkit.operations.release.state import GIVEN_BACK, TAKEN_AGAIN, ReleaseState, begun
-from meshkit.operations.release.weights import WeightWriter, same_percent
+from meshkit.operations.release.weights import WeightWriters, same_percent
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -55,6 +63,8 @@ class RollbackPlan:
     state: ReleaseState | None = None
     managed_fields: tuple[Mapping[str, Any], ...] | None = field(default=None, repr=False)
     """Those to hand the fields back to; None: those at the time of the rollback."""
+    edges: tuple[EdgeRollback, ...] = ()
+    """The rules at gateways, which get their weights back after ``route``."""
 
     confirmation = ""
 
@@ -69,14 +79,26 @@ class RollbackPlan:
         """Whether the stable version has its weights back already, and the release says so."""
         state = self.state
         settled = state is not None and state.ended and same_percent(state.asked_percent, state.found_percent)
-        return settled and self.weights == self.wanted
+        return settled and self.restored
+
+    @property
+    def restored(self) -> bool:
+        """Whether every rule has the wanted weights."""
+        return self.weights == self.wanted and all(each.now.weights == each.wanted for each in self.edges)
+
+    @property
+    def routes(self) -> tuple[WeightedRoute, ...]:
+        """The rules whose weights the plan restores."""
+        return (self.route, *(each.now.route for each in self.edges))
 
     def __str__(self) -> str:
         if self.empty:
             return f"{self.what}, cluster {self.cluster}: nothing to do."
-        versions = zip((self.release.stable, self.release.canary), self.weights, self.wanted, strict=True)
-        changes = ", ".join(f"{name} {now} -> {then}" for name, now, then in versions)
-        return f"{self.what}, cluster {self.cluster}:\n{self.route}: {changes}"
+        lines = [described(self.release, self.route, self.weights, self.wanted)]
+        lines += [
+            described(self.release, each.now.route, each.now.weights, each.wanted) for each in self.edges
+        ]
+        return "\n".join((f"{self.what}, cluster {self.cluster}:", *lines))
 
     def __repr__(self) -> str:
         return str(self)
@@ -92,7 +114,7 @@ class RollbackPlan:
         """
         if self.empty:
             return Change("", self.what, 0, cluster.ref)
-        require_rights(cluster, self.route)
+        require_rights(cluster, self.routes)
         with hold_lock(cluster, self.release, self.clock) as lock:
             if self.state is not None and not self.state.ended:
                 return _ended_here(self.state, self.what, cluster, lock, self.clock)
@@ -104,15 +126,16 @@ class RollbackPlan:
         """Write the weights as a change of its own, unless they are as wanted."""
         from meshkit.cluster.journal import Journal, Operation
 
-        writer = WeightWriter(cluster.api, lock, self.route, self.release)
-        obj, found = writer.read()
-        now = found.pair
-        if now != self.weights:
-            problem = f"The weights of {self.route} are {now[0]} and {now[1]} now, not those of the plan."
-            raise Conflict(problem, remedy="Nothing was changed. Plan again.")
-        if now == self.wanted:
+        writer = WeightWriters(cluster.api, lock, self.routes, self.release)
+        planned = [self.weights, *(each.now.weights for each in self.edges)]
+        read = writer.read()
+        for route, (_, found), pair in zip(self.routes, read, planned, strict=True):
+            if (now := found.pair) != pair:
+                problem = f"The weights of {route} are {now[0]} and {now[1]} now, not those of the plan."
+                raise Conflict(problem, remedy="Nothing was changed. Plan again.")
+        if self.restored:
             return Change("", self.what, 0, cluster.ref)
-        present = obj["metadata"].get("managedFields") or []
+        present = [obj["metadata"].get("managedFields") or [] for obj, _ in read]
         journal, release = Journal(cluster), self.release
         facts = {"namespace": release.namespace}
         operation = Operation(OPERATION, self.mesh, release.name, facts)
@@ -124,11 +147,19 @@ class RollbackPlan:
             "route": record_of(self.route),
             "before": list(self.weights),
             "after": list(self.wanted),
-            "managed_fields": present,
+            "managed_fields": present[0],
+            "edges": [
+                {**each.now.as_record(), "managed_fields": fields, "after": list(each.wanted)}
+                for each, fields in zip(self.edges, present[1:], strict=True)
+            ],
         }
         journal.append(self.change_id, record)
-        writer.move(*self.wanted, expected_percent=found.canary_percent)
-        writer.hand_back(present if self.managed_fields is None else self.managed_fields)
+        wanted = [self.wanted, *(each.wanted for each in self.edges)]
+        left = [share_percent(*pair) for pair, then in zip(planned, wanted, strict=True) if pair != then]
+        together = all(same_percent(share, left[0]) for share in left)
+        writer.move_each(wanted, expected_percent=left[0] if together else None)
+        saved = [self.managed_fields, *(each.managed_fields for each in self.edges)]
+        writer.hand_back([now if then is None else then for now, then in zip(present, saved, strict=True)])
         journal.append(self.change_id, {"event": "end", "state": "done"})
         return Change(self.change_id, self.what, 1, cluster.ref)
 
@@ -187,14 +218,18 @@ def plan_rollback(
     if not state.ended:
         _require_no_runner(state, cluster, force=force)
     plan = _of_state(state, cluster, clock)
-    left = share_percent(*plan.weights)
-    expected = same_percent(left, state.asked_percent) or plan.weights == plan.wanted
-    if state.ended and not expected and not force:
-        raise ManualActionRequired(
-            f"{plan.route} has since been changed by others: the canary gets {left:g} %, the release left"
-            f" {state.asked_percent:g} %.",
-            remedy="Nothing was changed. Plan a Route with the weights you want, or use --force.",
-        )
+    now = [
+        (plan.route, plan.weights, plan.wanted),
+        *((each.now.route, each.now.weights, each.wanted) for each in plan.edges),
+    ]
+    for route, weights, wanted in now if state.ended and not force else ():
+        left = share_percent(*weights)
+        if weights != wanted and not same_percent(left, state.asked_percent):
+            raise ManualActionRequired(
+                f"{route} has since been changed by others: the canary gets {left:g} %, the release left"
+                f" {state.asked_percent:g} %.",
+                remedy="Nothing was changed. Plan a Route with the weights you want, or use --force.",
+            )
     return _checked(plan, cluster, force=force)
 
 
@@ -207,13 +242,15 @@ def undo_rollback(
     written = next((record for record in records if record.get("kind") == OPERATION), None)
     if written is None:
         raise BadInput("change", f"{change_id} changed no weights.", remedy="There is nothing to undo.")
-    release, route = Release(**written["release"]), route_of(written["route"])
+    release, edges = Release(**written["release"]), list(map(place_of, written.get("edges") or ()))
     stable, canary = written["before"]
-    require_rights(cluster, route)
+    routes = [route_of(written["route"]), *(edge.route for edge in edges)]
+    require_rights(cluster, routes)
     with hold_lock(cluster, release) as lock:
-        writer = WeightWriter(cluster.api, lock, route, release)
-        writer.move_back((stable, canary), share_percent(*written["after"]), "the rollback")
-        writer.hand_back(written["managed_fields"])
+        writer = WeightWriters(cluster.api, lock, routes, release)
+        before = [(stable, canary), *(edge.weights for edge in edges)]
+        writer.move_back(before, share_percent(*written["after"]), "the rollback")
+        writer.hand_back([written["managed_fields"], *(edge.managed_fields for edge in edges)])
         who, released = cluster.api.whoami(), str(written["released"])
         if released and journal.has(released):
             result = _result_before(journal.records(released))
@@ -226,7 +263,8 @@ def undo_rollback(
 
 def _of_state(state: ReleaseState, cluster: Cluster, clock: Clock) -> RollbackPlan:
     route = route_of(state.route)
-    return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, state=state)
+    edges = list(map(place_of, state.edges))
+    return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, edges, state=state)
 
 
 def _of_lost(
@@ -247,7 +285,9 @@ def _of_lost(
             "rollback", f"{holder} still runs release {name}.", remedy="Wait until it has stopped."
         )
     route, fields = route_of(state.route), state.managed_fields
-    return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, fields=fields)
+    edges = [place_of(record) for record in state.edges]
+    found = state.found_weights
+    return _plan(state.release, state.mesh, route, found, cluster, clock, edges, fields=fields)
 
 
 def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock) -> RollbackPlan:
@@ -256,7 +296,8 @@ def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock)
     from meshkit.operations.which_mesh import mesh_of
 
     mesh = mesh_of(cluster, mesh, (release.namespace,))
-    route = find_route(mesh, release, cluster).route
+    found = find_route(mesh, release, cluster)
+    route = found.route
     obj = cluster.api.get(route.kind, route.name, route.namespace)
     if obj is None or RELEASE_MANAGER not in owners(obj, route):
         raise BadInput(
@@ -265,7 +306,8 @@ def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock)
             f" the weights of {route}.",
             remedy="'meshkit release list' lists the releases.",
         )
-    return _plan(release, mesh, route, (100, 0), cluster, clock)
+    moved = moved_edges(found.edges, release, cluster)
+    return _plan(release, mesh, route, (100, 0), cluster, clock, moved)
 
 
 def _plan(
@@ -275,6 +317,7 @@ def _plan(
     wanted: tuple[int, int],
     cluster: Cluster,
     clock: Clock,
+    edges: Iterable[Place],
     *,
     state: ReleaseState | None = None,
     fields: tuple[Mapping[str, Any], ...] | None = None,
@@ -288,6 +331,10 @@ def _plan(
         raise ManualActionRequired(f"{route} is gone.", remedy=remedy)
     try:
         found = weights_of(obj, route, release)
+        of_edges = tuple(
+            EdgeRollback(place_now(each.route, release, cluster), each.weights, each.managed_fields or None)
+            for each in edges
+        )
     except BadInput as error:
         problem = f"{route} was changed by someone else: {error.problem}"
         raise ManualActionRequired(problem, remedy="Plan a Route with the weights you want.") from error
@@ -302,12 +349,13 @@ def _plan(
         clock,
         state=state,
         managed_fields=fields,
+        edges=of_edges,
     )
 
 
 def _checked(plan: RollbackPlan, cluster: Cluster, *, force: bool) -> RollbackPlan:
     """Return the plan if the stable version can answer; raise ``ManualActionRequired`` otherwise."""
-    if plan.weights != plan.wanted and not force:
+    if not plan.restored and not force:
         require_ready(cluster, plan.release, plan.route)
     return plan
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from meshkit.errors import BadInput
 from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change
+from meshkit.operations.release.edge.places import place_of
 from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import route_of
 from meshkit.operations.release.runner import hold_lock
 from meshkit.operations.release.state import fold
-from meshkit.operations.release.weights import WeightWriter, same_percent
+from meshkit.operations.release.weights import WeightWriters, same_percent
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -39,15 +40,19 @@ def undo_release(
         if state.given_back:
             problem = f"the weights from before {change_id} were restored already."
         raise BadInput("change", problem, remedy="There is nothing to undo.")
-    route = route_of(state.route)
-    require_rights(cluster, route)
+    edges = [place_of(record) for record in state.edges]
+    routes = [route_of(state.route), *(edge.route for edge in edges)]
+    require_rights(cluster, routes)
     with hold_lock(cluster, state.release) as lock:
-        writer = WeightWriter(cluster.api, lock, route, state.release)
-        saved = next((record["managed_fields"] for record in records if record.get("kind") == "undo"), None)
-        if saved is None:
-            saved = writer.read()[0]["metadata"].get("managedFields") or []
-            journal.append(change_id, {"kind": "undo", "managed_fields": saved})
-        writer.move_back(state.found_weights, state.asked_percent, "the release")
+        writer = WeightWriters(cluster.api, lock, routes, state.release)
+        started = next((record for record in records if record.get("kind") == "undo"), None)
+        if started is None:
+            first, *others = writer.managed_fields()
+            started = {"kind": "undo", "managed_fields": first, "of_edges": others}
+            journal.append(change_id, started)
+        saved = [started["managed_fields"], *(started.get("of_edges") or ())]
+        weights = [state.found_weights, *(edge.weights for edge in edges)]
+        writer.move_back(weights, state.asked_percent, "the release")
         writer.hand_back(saved)
     stamp = {"at_s": SystemClock().now(), "who": cluster.api.whoami()}
     journal.append(change_id, {"kind": "undone", "state": "undone", **stamp})

@@ -9,7 +9,7 @@ release stops and leaves them alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from meshkit.errors import (
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
+from meshkit.operations.release.edge.places import place_of
 from meshkit.operations.release.evidence_bundle.bundle import seal
 from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of
 from meshkit.operations.release.gates import waiting
@@ -43,7 +44,7 @@ from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.running.windows import WindowMaker
 from meshkit.operations.release.state import ReleaseState, Status, after, begin_record, fold
-from meshkit.operations.release.weights import WeightWriter, same_percent
+from meshkit.operations.release.weights import WeightWriters, same_percent
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -75,7 +76,11 @@ class Runner:
         self._on_look = on_look
         release = state.release
         route = route_of(state.route)
-        self._weights = WeightWriter(cluster.api, lock, route, release)
+        edges = [place_of(record) for record in state.edges]
+        routes = [route, *(edge.route for edge in edges)]
+        self._weights = WeightWriters(cluster.api, lock, routes, release)
+        self._found_weights = [state.found_weights, *(edge.weights for edge in edges)]
+        self._managed_fields = [state.managed_fields, *(edge.managed_fields for edge in edges)]
         self._target = target_of(release, route)
         self._evidence = evidence_of(state)
         self._meter = BaselineMeter(release)
@@ -120,7 +125,7 @@ class Runner:
             self._end(
                 "undecided",
                 (
-                    f"Someone else changed {self._weights.route}: {found.message}, {asked}.",
+                    f"Someone else changed {found.where}: {found.message}, {asked}.",
                     "Nothing more was written. Correct the weights, then run the release again.",
                 ),
             )
@@ -312,24 +317,28 @@ class Runner:
         Raises ``ChangedByOthers`` if the weights are none that a runner of this release would have left.
         """
         state = self.state
-        now = self._weights.read()[1].canary_percent
-        if same_percent(now, state.asked_percent) or state.wanted == "rollback":
+        odd = [
+            (where, share)
+            for where, share in self._weights.percents()
+            if not same_percent(share, state.asked_percent)
+        ]
+        if not odd or state.wanted == "rollback":
             return
-        if state.step >= 0 and state.agreed_s is None and same_percent(now, state.before_percent):
+        if state.step >= 0 and state.agreed_s is None and _all_at(odd, state.before_percent):
             self._weights.move(*weights(state.asked_percent), expected_percent=state.before_percent)
             return
         action = state.verdict.action if state.verdict else None
         given_back = action == "undecided" or waiting.giving_back(state.gates)
         harmed = action == "rollback" and state.release.on_harm == "rollback"
-        if harmed or (given_back and same_percent(now, state.found_percent)):
+        if harmed or (given_back and _all_at(odd, state.found_percent)):
             return
-        raise ChangedByOthers(now)
+        raise ChangedByOthers(*odd[0])
 
     def _give_back(
         self, result: Status, sentences: tuple[str, ...], *, expected_percent: float | None = None
     ) -> None:
         """End the release with the original weights, so that the stable version serves all requests."""
-        self._weights.move(*self.state.found_weights, expected_percent=expected_percent)
+        self._weights.move_each(self._found_weights, expected_percent=expected_percent)
         self._end(result, sentences, self.state.found_percent)
 
     def _end(self, result: Status, sentences: tuple[str, ...], percent: float | None = None) -> None:
@@ -337,7 +346,7 @@ class Runner:
 
         ``percent`` is the final share of the canary; None leaves the requested share.
         """
-        self._weights.hand_back(self.state.managed_fields)
+        self._weights.hand_back(self._managed_fields)
         percent = self.state.asked_percent if percent is None else percent
         end = {"state": result, "result": result, "sentences": list(sentences), "percent": percent}
         self._record("end", **end)
@@ -368,6 +377,11 @@ def _no_samples(state: ReleaseState, now: float) -> Samples:
     since = state.looks[-1].look.end_s if state.looks else now
     release = state.release
     return Samples(since, now, {release.stable: ArmCounts(), release.canary: ArmCounts()})
+
+
+def _all_at(shares: Iterable[tuple[str, float]], percent: float) -> bool:
+    """Whether each object gives the canary this share."""
+    return all(same_percent(share, percent) for _, share in shares)
 
 
 def _may_pass(error: ClusterError) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from meshkit.cluster.journal import Operation
-from meshkit.errors import ClusterError, Conflict
+from meshkit.errors import BadInput, ClusterError, Conflict
 from meshkit.kube.pods import all_containers
 from meshkit.operations.release.baseline import pods_of
+from meshkit.operations.release.edge.places import place_now
 from meshkit.operations.release.route import record_of, weights_of
 from meshkit.operations.release.runner import running_state
 from meshkit.operations.release.state import BEGIN, ReleaseState, begin_record, fold
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.lock import Lock
     from meshkit.facts import Object
     from meshkit.operations.release.commands import Mailbox
+    from meshkit.operations.release.edge.places import Place
     from meshkit.operations.release.plan import ReleasePlan
 
 
@@ -72,6 +74,7 @@ def _begin(
     """Write the first records; ``started`` says that the change has a record, of a process that has died."""
     release = plan.release
     obj = _as_planned(plan, cluster)
+    edges = _edges_as_planned(plan, cluster)
     if not started:
         operation = Operation("release", plan.mesh, release.name, {"namespace": release.namespace})
         what = f"Release {release.namespace}/{release.name}"
@@ -85,6 +88,7 @@ def _begin(
         "route": record_of(plan.route),
         "weights": list(plan.weights),
         "managed_fields": obj["metadata"].get("managedFields") or [],
+        "edges": [place.as_record() for place in edges],
         "versions": _versions(plan, cluster),
         **stamp,
     }
@@ -122,3 +126,19 @@ def _as_planned(plan: ReleasePlan, cluster: Cluster) -> Object:
         problem = f"The weights of {route} are {now[0]} and {now[1]} now; the plan saw {planned}."
         raise Conflict(problem, remedy=remedy)
     return obj
+
+
+def _edges_as_planned(plan: ReleasePlan, cluster: Cluster) -> list[Place]:
+    """Return the rules at gateways as they are, with the weights of the plan."""
+    remedy, found = "Nothing was changed. Plan again.", []
+    for planned in plan.edges:
+        try:
+            place = place_now(planned.route, plan.release, cluster)
+        except BadInput as error:
+            problem = f"{planned.route} was changed since the plan: {error.problem}"
+            raise Conflict(problem, remedy=remedy) from error
+        if place.weights != planned.weights:
+            problem = f"The weights of {planned.route} have changed since the plan."
+            raise Conflict(problem, remedy=remedy)
+        found.append(place)
+    return found
