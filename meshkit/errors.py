@@ -193,11 +193,14 @@ class ManualActionRequired(MeshkitError):
 
 
 class ChangedByOthers(ManualActionRequired):
-    """Another client changed the weights of a release. ``percent`` is the canary's current share."""
+    """Another client changed the weights of a release, or a rule that it had added to its route.
 
-    def __init__(self, percent: float) -> None:
+    ``percent`` is the canary's current share.
+    """
+
+    def __init__(self, percent: float, what: str = "") -> None:
         remedy = "Set the weights you want, then run the release again."
-        super().__init__(f"the canary gets {percent:g} %", remedy=remedy)
+        super().__init__(what or f"the canary gets {percent:g} %", remedy=remedy)
         self.percent = percent
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
+from meshkit.intent.cohort import Cohort
 from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.edges.egress import Egress
 from meshkit.intent.edges.exposure import Exposure
@@ -29,6 +30,7 @@ from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import WeightedRoute, cannot, not_plannable
 from meshkit.meshes.gateway_api.durations import duration
+from meshkit.meshes.gateway_api.release_rules import cohort_rule
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE, route_step, weighted_route
 from meshkit.meshes.gateway_api.rules import Dialect
 from meshkit.meshes.gateway_api.splits import splits
@@ -136,6 +138,10 @@ class LinkerdPlanner:
     def splits(self, release: Release, obj: Object, snapshot: Snapshot) -> Iterator[WeightedRoute]:
         """The rules of an HTTPRoute or GRPCRoute that split requests between both versions."""
         return splits(release, obj, snapshot)
+
+    def cohort_rule(self, cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
+        """The rule of an HTTPRoute or GRPCRoute for the requests of a cohort."""
+        return cohort_rule(cohort, rule, route)
 
 
 PLANNER = LinkerdPlanner()

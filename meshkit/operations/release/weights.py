@@ -1,4 +1,5 @@
-"""Change the weights of a route that has another owner, and hand its fields back afterwards.
+"""Change the weights of a route that has another owner, and what a release adds beside them; hand its fields
+back afterwards.
 
 Every write first renews the lock, so that a writer who lost it stops writing, and tests the resourceVersion
 and the destinations that were read. Fields are handed back in a separate write, because the server gives a
@@ -9,12 +10,13 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.ladder import share_percent
 from meshkit.errors import BadInput, ChangedByOthers, Conflict, ManualActionRequired, Rejected
 from meshkit.kube.steps import RELEASE_MANAGER
+from meshkit.operations.release.additions import Additions, changes, present
 from meshkit.operations.release.managed_fields import handed_back
 from meshkit.operations.release.route import Weights, weights_of
 from meshkit.operations.release.state import SAME_POINTS
@@ -30,11 +32,14 @@ _ATTEMPTS = 5
 
 
 class WeightWriter:
-    """Read and write the weights of one release; the caller holds the lock."""
+    """Read and write the weights of one release and its additions; the caller holds the lock."""
 
-    def __init__(self, api: Api, lock: Lock, route: WeightedRoute, release: Release) -> None:
+    def __init__(
+        self, api: Api, lock: Lock, route: WeightedRoute, release: Release, additions: Additions
+    ) -> None:
         self.route = route
         self._api, self._lock, self._release = api, lock, release
+        self._additions = additions
 
     def read(self) -> tuple[Object, Weights]:
         """Return the object and its weights; raise ``ManualActionRequired`` if either no longer exists."""
@@ -57,21 +62,48 @@ class WeightWriter:
         now, release = self.read()[1], self._release
         return {release.stable: [now.stable.weight, stable], release.canary: [now.canary.weight, canary]}
 
-    def move(self, stable: int, canary: int, expected_percent: float | None = None) -> None:
-        """Write both weights; with ``expected_percent``, only if the canary still has this share.
+    def present(self, obj: Object) -> set[str]:
+        """The names of the release's additions that the object has now."""
+        return present(obj, self.route, self._additions)
 
-        Raises ``ChangedByOthers`` if the share is neither that nor the requested one.
+    def move(
+        self,
+        stable: int,
+        canary: int,
+        expected_percent: float | None = None,
+        *,
+        added: Collection[str] = (),
+    ) -> None:
+        """Write both weights, and leave these additions of the release and no other, by one patch.
+
+        With ``expected_percent``, only if the canary still has this share. Raises ``ChangedByOthers`` if the
+        share is neither that nor the requested one.
         """
+        wanted = share_percent(stable, canary)
         for attempt in range(1, _ATTEMPTS + 1):
-            _, current = self.read()
-            if current.pair == (stable, canary):
-                return
+            obj, current = self.read()
+            there = current.pair == (stable, canary)
             if expected_percent is not None and not same_percent(current.canary_percent, expected_percent):
-                if same_percent(current.canary_percent, share_percent(stable, canary)):
-                    return
-                raise ChangedByOthers(current.canary_percent)
-            if self._patched(current.patch(stable, canary), last=attempt == _ATTEMPTS):
+                if not same_percent(current.canary_percent, wanted):
+                    raise ChangedByOthers(current.canary_percent)
+                there = True
+            rules = list(changes(obj, self.route, current, self._additions, added))
+            if there and not rules:
                 return
+            written = current.tests if there else current.patch(stable, canary)
+            if self._patched([*written, *rules], last=attempt == _ATTEMPTS):
+                return
+
+    def tidy(self) -> bool:
+        """Remove the release's additions and leave the weights as they are; return whether there were any."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            obj, current = self.read()
+            rules = list(changes(obj, self.route, current, self._additions, ()))
+            if not rules:
+                return attempt > 1
+            if self._patched([*current.tests, *rules], last=attempt == _ATTEMPTS):
+                return True
+        return False
 
     def move_back(self, weights: tuple[int, int], left_percent: float, left_by: str) -> None:
         """Restore both weights, if the canary still has the share with which ``left_by`` left it.

@@ -16,10 +16,11 @@ from meshkit.facts import ClusterRef
 from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change, pending
 from meshkit.operations.progress import OnEvent, noop
+from meshkit.operations.release.additions import Additions, additions_of, present
 from meshkit.operations.release.baseline import require_ready
 from meshkit.operations.release.restoring.lost_journal import standing
 from meshkit.operations.release.rights import require_rights
-from meshkit.operations.release.route import find_route, owners, record_of, route_of
+from meshkit.operations.release.route import find_route, owners, record_of, route_of, weights_of
 from meshkit.operations.release.runner import hold_lock, release_state, runner_of
 from meshkit.operations.release.state import GIVEN_BACK, TAKEN_AGAIN, ReleaseState, begun
 from meshkit.operations.release.weights import WeightWriter, same_percent
@@ -55,6 +56,10 @@ class RollbackPlan:
     state: ReleaseState | None = None
     managed_fields: tuple[Mapping[str, Any], ...] | None = field(default=None, repr=False)
     """Those to hand the fields back to; None: those at the time of the rollback."""
+    additions: Additions = field(default_factory=dict, repr=False)
+    """What the release may have left in the route beside its weights."""
+    left: tuple[str, ...] = ()
+    """The names of the additions that are still there."""
 
     confirmation = ""
 
@@ -76,6 +81,7 @@ class RollbackPlan:
             return f"{self.what}, cluster {self.cluster}: nothing to do."
         versions = zip((self.release.stable, self.release.canary), self.weights, self.wanted, strict=True)
         changes = ", ".join(f"{name} {now} -> {then}" for name, now, then in versions)
+        changes += "".join(f", the rule for its {name} removed" for name in self.left)
         return f"{self.what}, cluster {self.cluster}:\n{self.route}: {changes}"
 
     def __repr__(self) -> str:
@@ -104,13 +110,13 @@ class RollbackPlan:
         """Write the weights as a change of its own, unless they are as wanted."""
         from meshkit.cluster.journal import Journal, Operation
 
-        writer = WeightWriter(cluster.api, lock, self.route, self.release)
+        writer = WeightWriter(cluster.api, lock, self.route, self.release, self.additions)
         obj, found = writer.read()
         now = found.pair
         if now != self.weights:
             problem = f"The weights of {self.route} are {now[0]} and {now[1]} now, not those of the plan."
             raise Conflict(problem, remedy="Nothing was changed. Plan again.")
-        if now == self.wanted:
+        if now == self.wanted and not writer.present(obj):
             return Change("", self.what, 0, cluster.ref)
         present = obj["metadata"].get("managedFields") or []
         journal, release = Journal(cluster), self.release
@@ -211,7 +217,7 @@ def undo_rollback(
     stable, canary = written["before"]
     require_rights(cluster, route)
     with hold_lock(cluster, release) as lock:
-        writer = WeightWriter(cluster.api, lock, route, release)
+        writer = WeightWriter(cluster.api, lock, route, release, {})
         writer.move_back((stable, canary), share_percent(*written["after"]), "the rollback")
         writer.hand_back(written["managed_fields"])
         who, released = cluster.api.whoami(), str(written["released"])
@@ -226,7 +232,8 @@ def undo_rollback(
 
 def _of_state(state: ReleaseState, cluster: Cluster, clock: Clock) -> RollbackPlan:
     route = route_of(state.route)
-    return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, state=state)
+    weights, additions = state.found_weights, state.additions
+    return _plan(state.release, state.mesh, route, weights, cluster, clock, state=state, additions=additions)
 
 
 def _of_lost(
@@ -247,7 +254,10 @@ def _of_lost(
             "rollback", f"{holder} still runs release {name}.", remedy="Wait until it has stopped."
         )
     route, fields = route_of(state.route), state.managed_fields
-    return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, fields=fields)
+    weights, additions = state.found_weights, state.additions
+    return _plan(
+        state.release, state.mesh, route, weights, cluster, clock, fields=fields, additions=additions
+    )
 
 
 def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock) -> RollbackPlan:
@@ -265,7 +275,8 @@ def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock)
             f" the weights of {route}.",
             remedy="'meshkit release list' lists the releases.",
         )
-    return _plan(release, mesh, route, (100, 0), cluster, clock)
+    additions = additions_of(mesh, release, route, obj, weights_of(obj, route, release))
+    return _plan(release, mesh, route, (100, 0), cluster, clock, additions=additions)
 
 
 def _plan(
@@ -278,9 +289,9 @@ def _plan(
     *,
     state: ReleaseState | None = None,
     fields: tuple[Mapping[str, Any], ...] | None = None,
+    additions: Additions,
 ) -> RollbackPlan:
     from meshkit.cluster.journal import new_id
-    from meshkit.operations.release.route import weights_of
 
     obj = cluster.api.get(route.kind, route.name, route.namespace)
     if obj is None:
@@ -302,6 +313,8 @@ def _plan(
         clock,
         state=state,
         managed_fields=fields,
+        additions=additions,
+        left=tuple(sorted(present(obj, route, additions))),
     )
 
 

@@ -42,7 +42,7 @@ def undo_release(
     route = route_of(state.route)
     require_rights(cluster, route)
     with hold_lock(cluster, state.release) as lock:
-        writer = WeightWriter(cluster.api, lock, route, state.release)
+        writer = WeightWriter(cluster.api, lock, route, state.release, state.additions)
         saved = next((record["managed_fields"] for record in records if record.get("kind") == "undo"), None)
         if saved is None:
             saved = writer.read()[0]["metadata"].get("managedFields") or []

@@ -75,7 +75,7 @@ class Runner:
         self._on_look = on_look
         release = state.release
         route = route_of(state.route)
-        self._weights = WeightWriter(cluster.api, lock, route, release)
+        self._weights = WeightWriter(cluster.api, lock, route, release, state.additions)
         self._target = target_of(release, route)
         self._evidence = evidence_of(state)
         self._meter = BaselineMeter(release)
@@ -117,11 +117,13 @@ class Runner:
                     self._clock.sleep(self._next_look_s - self._clock.now())
         except ChangedByOthers as found:
             asked = f"the release had set {self.state.asked_percent:g} %"
+            tidied = self._weights.tidy()
+            left = "Only the release's own rule was removed." if tidied else "Nothing more was written."
             self._end(
                 "undecided",
                 (
                     f"Someone else changed {self._weights.route}: {found.message}, {asked}.",
-                    "Nothing more was written. Correct the weights, then run the release again.",
+                    f"{left} Correct the weights, then run the release again.",
                 ),
             )
         except ManualActionRequired as error:
@@ -248,7 +250,8 @@ class Runner:
         asked = whole_share(self.state.asked_percent, beside)
         earlier = whole_share(self.state.before_percent, beside)
         counts = [(look.stable.requests + look.canary.requests, look.canary.requests) for look in looks]
-        if agreed := agreeing(counts, asked, earlier):
+        or_more = self.state.release.testers is not None
+        if agreed := agreeing(counts, asked, earlier, or_more=or_more):
             requests, canary = agreed
             self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
 
@@ -270,7 +273,11 @@ class Runner:
         self._record(
             "weights", step=step, asked_percent=asked, change=self._weights.difference(*weights(asked))
         )
-        self._weights.move(*weights(asked), expected_percent=self.state.before_percent)
+        self._move(*weights(asked), expected_percent=self.state.before_percent)
+
+    def _move(self, stable: int, canary: int, expected_percent: float | None) -> None:
+        """Write weights, with the additions that the release has at its step."""
+        self._weights.move(stable, canary, expected_percent, added=self.state.added)
 
     def _obey(self) -> None:
         """Read the last command, and carry it out if it is new or still pending."""
@@ -312,18 +319,30 @@ class Runner:
         Raises ``ChangedByOthers`` if the weights are none that a runner of this release would have left.
         """
         state = self.state
-        now = self._weights.read()[1].canary_percent
-        if same_percent(now, state.asked_percent) or state.wanted == "rollback":
+        obj, found = self._weights.read()
+        now, there = found.canary_percent, self._weights.present(obj) == set(state.added)
+        as_asked = same_percent(now, state.asked_percent)
+        if (as_asked and there) or state.wanted == "rollback":
             return
-        if state.step >= 0 and state.agreed_s is None and same_percent(now, state.before_percent):
-            self._weights.move(*weights(state.asked_percent), expected_percent=state.before_percent)
+        as_before = state.step >= 0 and state.agreed_s is None and same_percent(now, state.before_percent)
+        if (as_asked or as_before) and (there or not state.step_looks):
+            pair = found.pair if as_asked else weights(state.asked_percent)
+            self._move(*pair, expected_percent=now)
             return
         action = state.verdict.action if state.verdict else None
         given_back = action == "undecided" or waiting.giving_back(state.gates)
         harmed = action == "rollback" and state.release.on_harm == "rollback"
         if harmed or (given_back and same_percent(now, state.found_percent)):
             return
-        raise ChangedByOthers(now)
+        promoted = state.wanted == "end" or (action == "promote" and self._at_the_end)
+        if not as_asked:
+            raise ChangedByOthers(now)
+        if not promoted:
+            raise ChangedByOthers(now, f"the rule for its {' and '.join(state.added)} is gone")
+
+    @property
+    def _at_the_end(self) -> bool:
+        return next_step(self.state.release.ladder, self.state.step) is None
 
     def _give_back(
         self, result: Status, sentences: tuple[str, ...], *, expected_percent: float | None = None
@@ -337,6 +356,7 @@ class Runner:
 
         ``percent`` is the final share of the canary; None leaves the requested share.
         """
+        self._weights.tidy()
         self._weights.hand_back(self.state.managed_fields)
         percent = self.state.asked_percent if percent is None else percent
         end = {"state": result, "result": result, "sentences": list(sentences), "percent": percent}
