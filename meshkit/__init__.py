@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from meshkit.intent.balancing import Keepalive as Keepalive
     from meshkit.intent.balancing import LoadBalancing as LoadBalancing
     from meshkit.intent.balancing import OutlierDetection as OutlierDetection
+    from meshkit.intent.cohort import Cohort as Cohort
     from meshkit.intent.destination import DestinationPolicy as DestinationPolicy
     from meshkit.intent.destination import TLSOrigination as TLSOrigination
     from meshkit.intent.document import dump_intents as dump_intents
@@ -140,6 +141,7 @@ _HOMES = {
     "intent.document": ("dump_intents", "load_intents", "load_values"),
     "intent.edges.egress": ("Egress", "EgressPort"),
     "intent.edges.exposure": ("Certificate", "ExposedService", "Exposure"),
+    "intent.cohort": ("Cohort",),
     "intent.gates": ("Gate", "SecretKey"),
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),

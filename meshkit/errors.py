@@ -193,14 +193,14 @@ class ManualActionRequired(MeshkitError):
 
 
 class ChangedByOthers(ManualActionRequired):
-    """Another client changed the weights of a release in the object ``where``.
+    """Another client changed the weights of a release, or a rule that it had added, in the object ``where``.
 
     ``percent`` is the canary's current share there.
     """
 
-    def __init__(self, where: str, percent: float) -> None:
+    def __init__(self, where: str, percent: float, what: str = "") -> None:
         remedy = "Set the weights you want, then run the release again."
-        super().__init__(f"the canary gets {percent:g} %", remedy=remedy)
+        super().__init__(what or f"the canary gets {percent:g} %", remedy=remedy)
         self.where = where
         self.percent = percent
 

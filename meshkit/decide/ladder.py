@@ -34,15 +34,26 @@ def next_step(steps: Sequence[float], step: int) -> int | None:
     return step + 1 if step + 1 < len(steps) else None
 
 
-def share_agrees(requests: int, canary_requests: int, asked_percent: float, before_percent: float) -> bool:
+def share_agrees(
+    requests: int,
+    canary_requests: int,
+    asked_percent: float,
+    before_percent: float,
+    *,
+    or_more: bool = False,
+) -> bool:
     """Whether the counts of both versions fit the requested share better than the previous one.
 
-    ``requests`` are those of both versions together. Without requests nothing agrees.
+    ``requests`` are those of both versions together. Without requests nothing agrees. ``or_more``: a larger
+    share agrees too, as some requests go to the canary whatever the weights.
     """
     if not requests:
         return False
     asked = asked_percent / 100
-    deviation = abs(canary_requests - requests * asked)
+    deviation = canary_requests - requests * asked
+    if or_more and deviation > 0:
+        return True
+    deviation = abs(deviation)
     allowed = AGREEMENT_SD * math.sqrt(requests * asked * (1 - asked)) + requests * AGREEMENT_POINTS / 100
     if deviation > allowed:
         return False
@@ -54,7 +65,11 @@ def share_agrees(requests: int, canary_requests: int, asked_percent: float, befo
 
 
 def agreeing(
-    counts: Sequence[tuple[int, int]], asked_percent: float, before_percent: float
+    counts: Sequence[tuple[int, int]],
+    asked_percent: float,
+    before_percent: float,
+    *,
+    or_more: bool = False,
 ) -> tuple[int, int] | None:
     """The requests of the latest windows, and the canary's, that fit the requested share; None if none do.
 
@@ -62,7 +77,7 @@ def agreeing(
     """
     for length in (*_AGREEMENT_WINDOWS, len(counts)):
         requests, canary = (sum(each[i] for each in counts[-length:]) for i in (0, 1))
-        if share_agrees(requests, canary, asked_percent, before_percent):
+        if share_agrees(requests, canary, asked_percent, before_percent, or_more=or_more):
             return requests, canary
     return None
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from meshkit.intent.base import At, Intent, Name, Part, is_name
+from meshkit.intent.cohort import Cohort
 from meshkit.intent.gates import Gate, SecretKey
 
 PRIMARY = "primary"
@@ -113,6 +114,12 @@ class Release(Intent):
         description="the canary's shares in percent, rising, at most one decimal, 100 at the end and at "
         "least one below it (at 100 no stable version is left to compare with)",
     )
+    testers: Cohort | None = Field(
+        default=None,
+        description="requests that go to the canary whatever the weights, from the start of the release to "
+        "its end, by a rule that it puts in front of its own and removes; or nothing for none",
+        examples=[{"headers": {"x-tester": "yes"}}],
+    )
     step_s: float = Field(default=60, gt=0, description="how long a step is watched at least, in seconds")
     look_s: float = Field(default=5, gt=0, description="time between two measurements, in seconds")
     min_requests: int = Field(
@@ -212,6 +219,10 @@ class Release(Intent):
     def deciding_step(self) -> int:
         """The index of the step that ends with the decision to promote."""
         return len(self.steps) - 2
+
+    def additions_at(self, step: int) -> tuple[str, ...]:
+        """What the release adds to its route while it is at a step: the names of its fields."""
+        return ("testers",) if self.testers else ()
 
     def gates_before(self, step: int) -> tuple[Gate, ...]:
         """The gates in front of a step of the ladder; one before 100 % is in front of the promotion."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from meshkit.errors import BadInput, UnsupportedByMesh
 from meshkit.facts import Finding, Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent, Part, kind
+from meshkit.intent.cohort import Cohort
 from meshkit.intent.release import Release
 from meshkit.kube.steps import Step
 from meshkit.meshes.checks import MeshChecks
@@ -145,6 +146,13 @@ class MeshPlanner(Protocol):
 
     def edge(self, release: Release, snapshot: Snapshot) -> Edge:
         """The rules, whoever wrote them, by which requests from outside reach the Service of a release."""
+
+    def cohort_rule(self, cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
+        """The rule that sends the requests of a cohort, of all that ``rule`` holds for, to the canary alone.
+
+        It goes in front of ``rule``, and else does with a request what ``rule`` does. Raises ``ValueError``
+        with the reason if there can be none.
+        """
 
 
 @dataclass(frozen=True)

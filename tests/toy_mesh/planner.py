@@ -7,6 +7,7 @@ from typing import Any
 
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent
+from meshkit.intent.cohort import Cohort
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
@@ -78,6 +79,9 @@ class ToyPlanner:
 
     def edge(self, release: Release, snapshot: Snapshot) -> Edge:
         return Edge()
+
+    def cohort_rule(self, cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
+        raise ValueError("the toy mesh has no rules by header")
 
 
 PLANNER = ToyPlanner()

@@ -8,6 +8,7 @@ from typing import Any
 
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent
+from meshkit.intent.cohort import Cohort
 from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.edges.egress import Egress
 from meshkit.intent.edges.exposure import Exposure
@@ -23,6 +24,7 @@ from meshkit.kube.kinds import NODE
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import Edge, WeightedRoute, not_plannable
+from meshkit.meshes.gateway_api.release_rules import cohort_rule as gateway_cohort_rule
 from meshkit.meshes.gateway_api.splits import splits as gateway_splits
 from meshkit.meshes.istio import access as istio_access
 from meshkit.meshes.istio import observability as istio_observability
@@ -33,6 +35,7 @@ from meshkit.meshes.istio.revisions import INJECTION, REVISION, injection_mark
 from meshkit.meshes.istio.traffic import apis as istio_routes
 from meshkit.meshes.istio.traffic import edges, egress, exposures, policies
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
+from meshkit.meshes.istio.traffic.release_rules import cohort_rule as virtual_service_cohort_rule
 from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE, refuse_tcp
 from meshkit.meshes.istio.traffic.splits import splits as virtual_service_splits
 from meshkit.meshes.routing.capabilities import Limits
@@ -148,6 +151,11 @@ class IstioPlanner:
     def edge(self, release: Release, snapshot: Snapshot) -> Edge:
         """The rules of routes that are bound to a gateway."""
         return edge(release, snapshot, edges.READERS)
+
+    def cohort_rule(self, cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
+        """The rule of a VirtualService, HTTPRoute or GRPCRoute for the requests of a cohort."""
+        is_own = route.kind.kind == VIRTUAL_SERVICE.kind
+        return (virtual_service_cohort_rule if is_own else gateway_cohort_rule)(cohort, rule, route)
 
 
 PLANNER = IstioPlanner()

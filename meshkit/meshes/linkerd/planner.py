@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from meshkit.facts import Need, Object, Snapshot
 from meshkit.intent.base import Intent
+from meshkit.intent.cohort import Cohort
 from meshkit.intent.destination import DestinationPolicy
 from meshkit.intent.edges.egress import Egress
 from meshkit.intent.edges.exposure import Exposure
@@ -26,6 +27,7 @@ from meshkit.kube.metadata import annotations_of
 from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import Edge, WeightedRoute, cannot, not_plannable
+from meshkit.meshes.gateway_api.release_rules import cohort_rule
 from meshkit.meshes.gateway_api.routes import weighted_route
 from meshkit.meshes.gateway_api.splits import splits
 from meshkit.meshes.linkerd import access as linkerd_access
@@ -134,6 +136,10 @@ class LinkerdPlanner:
     def edge(self, release: Release, snapshot: Snapshot) -> Edge:
         """No rules: a gateway beside Linkerd follows those of its own controller."""
         return others_edge(release, snapshot)
+
+    def cohort_rule(self, cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
+        """The rule of an HTTPRoute or GRPCRoute for the requests of a cohort."""
+        return cohort_rule(cohort, rule, route)
 
 
 PLANNER = LinkerdPlanner()

@@ -15,6 +15,7 @@ from meshkit.facts import ClusterRef, Finding, Kind, Object
 from meshkit.operations.plan import pending
 from meshkit.operations.progress import OnEvent, ReleaseLooked, noop
 from meshkit.operations.release import rights
+from meshkit.operations.release.additions import Additions, additions_of
 from meshkit.operations.release.runner import (
     Outcome,
     Result,
@@ -56,6 +57,8 @@ class ReleasePlan:
     """The field managers of the route's rules."""
     weights: tuple[int, int]
     """The weights of the stable version and the canary before the first step."""
+    additions: Additions
+    """What the release adds to the route beside its weights, while it runs: a rule for each name."""
     observer: Observer = field(repr=False, compare=False)
     clock: Clock = field(repr=False, compare=False)
     edges: tuple[Place, ...] = ()
@@ -110,6 +113,7 @@ class ReleasePlan:
             ("route", f"{self.route}{_rule(self.route)}, owned by {', '.join(self.owners) or 'nobody'}"),
             *(("at the edge", f"{each.route}{_rule(each.route)}, shifted after it") for each in self.edges),
             ("weights", f"{release.stable} {stable}, {release.canary} {canary}{before}"),
+            *(("adds", text) for text in _added(release)),
             ("steps", ", ".join(_steps(release))),
             *(("gate", _gate(gate)) for gate in release.gates),
         )
@@ -187,6 +191,7 @@ class ReleasePlan:
             "owners": list(self.owners),
             "edges": [{"object": str(each.route), **record_of(each.route)} for each in self.edges],
             "weights": dict(zip((release.stable, release.canary), self.weights, strict=True)),
+            "additions": dict(self.additions),
             "steps": list(release.ladder),
             "unmoved": list(self.unmoved),
             "missing_rights": self.missing_rights,
@@ -306,6 +311,7 @@ def _whole(
         route=route,
         owners=owners(obj, route),
         weights=current.pair,
+        additions=additions_of(mesh, release, route, obj, current),
         observer=observer,
         clock=clock,
         unmoved=found.unmoved,
@@ -340,6 +346,7 @@ def _rest(
         route=route,
         owners=owners({"metadata": {"managedFields": state.managed_fields}}, route),
         weights=state.found_weights,
+        additions=state.additions,
         observer=observer,
         clock=clock,
         edges=edges,
@@ -376,6 +383,15 @@ def _gate(gate: Gate) -> str:
     then = "the weights stay" if gate.at_expiry == "hold" else "rolled back"
     opens = f"{gate.name} before {percent(gate.before)}, opens by {gate.by}"
     return f"{opens}; {then} after {seconds(gate.expires_s)}"
+
+
+def _added(release: Release) -> Iterator[str]:
+    """What the release adds to the route, and for how long."""
+    if release.testers:
+        yield (
+            f"a rule in front, from the start to the end: requests with {release.testers} go to"
+            f" {release.canary}, and count as its requests"
+        )
 
 
 def _rule(route: WeightedRoute) -> str:

@@ -7,7 +7,7 @@ destinations. The mesh's planner knows their location in the object (``WeightedR
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ class Weights:
     resource_version: str
     stable: Destination
     canary: Destination
+    rule: int
+    """The number of their rule in the object, from 0."""
 
     @property
     def canary_percent(self) -> float:
@@ -53,14 +55,21 @@ class Weights:
         """The weights of the stable version and of the canary."""
         return self.stable.weight, self.canary.weight
 
+    @property
+    def tests(self) -> list[Operation]:
+        """The tests of every JSON patch: the object has not changed since, and neither destination."""
+        tests = [{"op": "test", "path": "/metadata/resourceVersion", "value": self.resource_version}]
+        for each in (self.stable, self.canary):
+            tests.append({"op": "test", "path": each.identity, "value": each.value})
+        return tests
+
     def patch(self, stable: int, canary: int) -> list[Operation]:
         """Build the JSON patch that sets both weights, if nothing has changed since they were read."""
-        tests = [{"op": "test", "path": "/metadata/resourceVersion", "value": self.resource_version}]
-        writes = []
-        for destination, weight in ((self.stable, stable), (self.canary, canary)):
-            tests.append({"op": "test", "path": destination.identity, "value": destination.value})
-            writes.append({"op": "add", "path": f"{destination.pointer}/weight", "value": weight})
-        return [*tests, *writes]
+        writes = [
+            {"op": "add", "path": f"{destination.pointer}/weight", "value": weight}
+            for destination, weight in ((self.stable, stable), (self.canary, canary))
+        ]
+        return [*self.tests, *writes]
 
 
 def route_object(mesh: str, release: Release) -> WeightedRoute:
@@ -161,15 +170,15 @@ def route_of(record: Mapping[str, Any]) -> WeightedRoute:
 
 def weights_of(obj: Object, route: WeightedRoute, release: Release) -> Weights:
     """Read the weights of the object; raise ``BadInput`` if it does not match the release."""
-    splits = list(_splits(obj, route))
-    fitting = [split for split in splits if {route.stable, route.canary} <= set(split)]
+    splits = dict(_splits(obj, route))
+    fitting = [number for number, split in splits.items() if {route.stable, route.canary} <= set(split)]
     if len(fitting) != 1:
         raise BadInput(
-            f"release.{_missing(splits, route)}",
+            f"release.{_missing(splits.values(), route)}",
             f"{route} has no single route {release.route!r} with both {release.stable} and {release.canary}.",
             remedy="Apply a Route with both versions first; the release only changes their weights.",
         )
-    split = fitting[0]
+    split = splits[fitting[0]]
     ours = (route.stable, route.canary)
     others = sorted(name for name, found in split.items() if name not in ours and found.weight)
     if others:
@@ -178,18 +187,19 @@ def weights_of(obj: Object, route: WeightedRoute, release: Release) -> Weights:
             f"{route} also sends requests to {', '.join(others)}.",
             remedy="Give all weight to the stable version before the release.",
         )
-    return Weights(str(obj["metadata"]["resourceVersion"]), split[route.stable], split[route.canary])
+    version = str(obj["metadata"]["resourceVersion"])
+    return Weights(version, split[route.stable], split[route.canary], fitting[0])
 
 
-def _missing(splits: Sequence[Mapping[str, Destination]], route: WeightedRoute) -> str:
+def _missing(splits: Collection[Mapping[str, Destination]], route: WeightedRoute) -> str:
     """Return the field of the release that names something missing in the object."""
     known = {name for split in splits for name in split}
     named = (("stable", route.stable), ("canary", route.canary))
     return next((field for field, name in named if known and name not in known), "route")
 
 
-def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination]]:
-    """Yield the weighted destinations of each candidate rule, by the mesh's name of the version."""
+def _splits(obj: Object, route: WeightedRoute) -> Iterator[tuple[int, dict[str, Destination]]]:
+    """Yield the number and the destinations of each candidate rule, by the mesh's name of the version."""
     for i, rule in enumerate(obj["spec"].get(route.rules) or []):
         if not route.may_be(rule):
             continue
@@ -201,4 +211,4 @@ def _splits(obj: Object, route: WeightedRoute) -> Iterator[dict[str, Destination
             split[route.version_of(entry)] = Destination(
                 pointer, f"{pointer}/{field}", entry.get(field), weight
             )
-        yield split
+        yield i, split

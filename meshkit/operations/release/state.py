@@ -7,7 +7,7 @@ killed runner show what it was about to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import dropwhile
 from typing import Any, Literal, get_args
 
@@ -75,6 +75,8 @@ class ReleaseState:
     route: Mapping[str, Any]
     edges: tuple[Mapping[str, Any], ...] = ()
     """The records of the ``Place`` of each rule at a gateway."""
+    additions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the release adds to the route beside its weights, while it runs (additions.py)."""
     baseline: Baseline | None = None
     step: int = -1
     asked_percent: float = 0.0
@@ -121,6 +123,13 @@ class ReleaseState:
     def given_away(self) -> bool:
         """Whether the release has ended with another share for the canary than before it."""
         return self.ended and abs(self.asked_percent - self.found_percent) > SAME_POINTS
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names of the additions that the route is to have now."""
+        if self.ended:
+            return ()
+        return tuple(name for name in self.release.additions_at(self.step) if name in self.additions)
 
     @property
     def held(self) -> bool:
@@ -234,6 +243,7 @@ def _begun(record: Record) -> ReleaseState:
         managed_fields=tuple(record["managed_fields"]),
         route=record["route"],
         edges=tuple(record.get("edges") or ()),
+        additions=record.get("additions", {}),
         events=(ReleaseEvent(_number(record, "at_s"), "begin", text, str(record["who"])),),
     )
 
@@ -311,6 +321,7 @@ def begin_record(state: ReleaseState) -> dict[str, Any]:
         "mesh": state.mesh,
         "object": begin.text.partition(": ")[0],
         "route": dict(state.route),
+        "additions": dict(state.additions),
         "weights": list(state.found_weights),
         "managed_fields": [dict(entry) for entry in state.managed_fields],
         "edges": [dict(edge) for edge in state.edges],

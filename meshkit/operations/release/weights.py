@@ -1,4 +1,5 @@
-"""Change the weights of a route that has another owner, and hand its fields back afterwards.
+"""Change the weights of a route that has another owner, and what a release adds beside them; hand its fields
+back afterwards.
 
 Every write first renews the lock, so that a writer who lost it stops writing, and tests the resourceVersion
 and the destinations that were read. Fields are handed back in a separate write, because the server gives a
@@ -9,12 +10,13 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from meshkit.decide.ladder import share_percent
 from meshkit.errors import BadInput, ChangedByOthers, Conflict, ManualActionRequired, Rejected
 from meshkit.kube.steps import RELEASE_MANAGER
+from meshkit.operations.release.additions import Additions, changes, present
 from meshkit.operations.release.managed_fields import handed_back
 from meshkit.operations.release.route import Weights, weights_of
 from meshkit.operations.release.state import SAME_POINTS
@@ -39,11 +41,21 @@ class WeightWriters:
     The rule for callers in the mesh is the first; those at gateways follow in the order of their names.
     Kubernetes has no change of several objects at once: each is a write of its own, in this order. All are
     read before the first is written, and a write that does not happen is repeated by the next process. So
-    between two writes, callers in the mesh are one step ahead of those from outside.
+    between two writes, callers in the mesh are one step ahead of those from outside. What a release adds
+    beside the weights stands in the first rule's object only.
     """
 
-    def __init__(self, api: Api, lock: Lock, routes: Sequence[WeightedRoute], release: Release) -> None:
-        self._writers = tuple(WeightWriter(api, lock, route, release) for route in routes)
+    def __init__(
+        self,
+        api: Api,
+        lock: Lock,
+        routes: Sequence[WeightedRoute],
+        release: Release,
+        additions: Additions,
+    ) -> None:
+        of_mesh, *of_edges = routes
+        self._of_mesh = WeightWriter(api, lock, of_mesh, release, additions)
+        self._writers = (self._of_mesh, *(WeightWriter(api, lock, each, release, {}) for each in of_edges))
 
     def read(self) -> list[tuple[Object, Weights]]:
         """Return each object with its weights; raise ``ManualActionRequired`` if one no longer exists."""
@@ -67,11 +79,32 @@ class WeightWriters:
                 changes[f"{other.route} {version}"] = change
         return changes
 
-    def move(self, stable: int, canary: int, expected_percent: float | None = None) -> None:
-        """Write the same weights everywhere, as ``WeightWriter.move`` does."""
-        self.move_each([(stable, canary)] * len(self._writers), expected_percent)
+    def present(self) -> set[str]:
+        """The names of the release's additions that are there now."""
+        return self._of_mesh.present(self._of_mesh.read()[0])
 
-    def move_each(self, pairs: Sequence[Pair], expected_percent: float | None = None) -> None:
+    def tidy(self) -> bool:
+        """Remove the release's additions and leave the weights as they are; return whether there were any."""
+        return self._of_mesh.tidy()
+
+    def move(
+        self,
+        stable: int,
+        canary: int,
+        expected_percent: float | None = None,
+        *,
+        added: Collection[str] = (),
+    ) -> None:
+        """Write the same weights everywhere, as ``WeightWriter.move`` does."""
+        self.move_each([(stable, canary)] * len(self._writers), expected_percent, added=added)
+
+    def move_each(
+        self,
+        pairs: Sequence[Pair],
+        expected_percent: float | None = None,
+        *,
+        added: Collection[str] = (),
+    ) -> None:
         """Write the weights of each rule; with ``expected_percent``, only if nobody has changed one.
 
         Raises ``ChangedByOthers`` before the first write if a share is neither that nor the requested one.
@@ -81,7 +114,8 @@ class WeightWriters:
                 if not (same_percent(share, expected_percent) or same_percent(share, share_percent(*pair))):
                     raise ChangedByOthers(where, share)
         for writer, pair in zip(self._writers, pairs, strict=True):
-            writer.move(*pair, expected_percent=expected_percent)
+            wanted = added if writer is self._of_mesh else ()
+            writer.move(*pair, expected_percent=expected_percent, added=wanted)
 
     def move_back(self, pairs: Sequence[Pair], left_percent: float, left_by: str) -> None:
         """Restore the weights of each rule, if the canary has the share with which ``left_by`` left it.
@@ -104,11 +138,14 @@ class WeightWriters:
 
 
 class WeightWriter:
-    """Read and write the weights of one rule."""
+    """Read and write the weights of one rule, and the release's additions in front of it."""
 
-    def __init__(self, api: Api, lock: Lock, route: WeightedRoute, release: Release) -> None:
+    def __init__(
+        self, api: Api, lock: Lock, route: WeightedRoute, release: Release, additions: Additions
+    ) -> None:
         self.route = route
         self._api, self._lock, self._release = api, lock, release
+        self._additions = additions
 
     def read(self) -> tuple[Object, Weights]:
         """Return the object and its weights; raise ``ManualActionRequired`` if either no longer exists."""
@@ -131,21 +168,48 @@ class WeightWriter:
         now, release = self.read()[1], self._release
         return {release.stable: [now.stable.weight, stable], release.canary: [now.canary.weight, canary]}
 
-    def move(self, stable: int, canary: int, expected_percent: float | None = None) -> None:
-        """Write both weights; with ``expected_percent``, only if the canary still has this share.
+    def present(self, obj: Object) -> set[str]:
+        """The names of the release's additions that the object has now."""
+        return present(obj, self.route, self._additions)
 
-        Raises ``ChangedByOthers`` if the share is neither that nor the requested one.
+    def move(
+        self,
+        stable: int,
+        canary: int,
+        expected_percent: float | None = None,
+        *,
+        added: Collection[str] = (),
+    ) -> None:
+        """Write both weights, and leave these additions of the release and no other, by one patch.
+
+        With ``expected_percent``, only if the canary still has this share. Raises ``ChangedByOthers`` if the
+        share is neither that nor the requested one.
         """
+        wanted = share_percent(stable, canary)
         for attempt in range(1, _ATTEMPTS + 1):
-            _, current = self.read()
-            if current.pair == (stable, canary):
-                return
+            obj, current = self.read()
+            there = current.pair == (stable, canary)
             if expected_percent is not None and not same_percent(current.canary_percent, expected_percent):
-                if same_percent(current.canary_percent, share_percent(stable, canary)):
-                    return
-                raise ChangedByOthers(str(self.route), current.canary_percent)
-            if self._patched(current.patch(stable, canary), last=attempt == _ATTEMPTS):
+                if not same_percent(current.canary_percent, wanted):
+                    raise ChangedByOthers(str(self.route), current.canary_percent)
+                there = True
+            rules = list(changes(obj, self.route, current, self._additions, added))
+            if there and not rules:
                 return
+            written = current.tests if there else current.patch(stable, canary)
+            if self._patched([*written, *rules], last=attempt == _ATTEMPTS):
+                return
+
+    def tidy(self) -> bool:
+        """Remove the release's additions and leave the weights as they are; return whether there were any."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            obj, current = self.read()
+            rules = list(changes(obj, self.route, current, self._additions, ()))
+            if not rules:
+                return attempt > 1
+            if self._patched([*current.tests, *rules], last=attempt == _ATTEMPTS):
+                return True
+        return False
 
     def hand_back(self, saved: Sequence[Mapping[str, Any]]) -> None:
         """Return the fields to their managers; ``saved`` are the managedFields before the release."""

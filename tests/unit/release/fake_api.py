@@ -94,7 +94,11 @@ class FakeApi:
             parent: Any = obj
             for part in path:
                 parent = parent[part]
-            if op["op"] != "test":
+            if op["op"] == "remove":
+                del parent[last]
+            elif op["op"] == "add" and isinstance(parent, list):
+                parent.insert(len(parent) if last == "-" else last, copy.deepcopy(op["value"]))
+            elif op["op"] != "test":
                 parent[last] = copy.deepcopy(op["value"])
             elif parent[last] != op["value"]:
                 raise Rejected(f"testing value {op['path']} failed.", remedy="", status=422)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -94,3 +94,36 @@ class Stage:
     @property
     def state(self) -> ReleaseState:
         return release_state(self.release.name, self.cluster)
+
+
+def killed_at_each_write(make: Callable[[], Stage]) -> Iterator[tuple[int, Stage]]:
+    """Run a release that is killed just before, or just after, one of its writes, and then run again.
+
+    There is one for each write of the route that the release makes if nobody kills it, and each moment.
+    """
+    whole = make()
+    whole.run()
+    for number in range(2 * len(whole.fake.api.patches)):
+        stage = make()
+        real = stage.fake.api.json_patch
+        stage.fake.api.json_patch = _killing(real, number)  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            stage.run()
+        stage.fake.api.json_patch = real  # type: ignore[method-assign]
+        stage.run()
+        yield number, stage
+
+
+def _killing(real: Callable[..., Any], number: int) -> Callable[..., Any]:
+    left = [number]
+
+    def patched(*args: Any, **named: Any) -> Any:
+        now, left[0] = left[0], left[0] - 2
+        if now == 0:
+            raise Killed
+        found = real(*args, **named)
+        if now == 1:
+            raise Killed
+        return found
+
+    return patched

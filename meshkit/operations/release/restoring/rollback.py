@@ -16,6 +16,7 @@ from meshkit.facts import ClusterRef
 from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change, pending
 from meshkit.operations.progress import OnEvent, noop
+from meshkit.operations.release.additions import Additions, additions_of, present
 from meshkit.operations.release.baseline import require_ready
 from meshkit.operations.release.edge.places import (
     EdgeRollback,
@@ -27,7 +28,7 @@ from meshkit.operations.release.edge.places import (
 )
 from meshkit.operations.release.restoring.lost_journal import standing
 from meshkit.operations.release.rights import require_rights
-from meshkit.operations.release.route import find_route, owners, record_of, route_of
+from meshkit.operations.release.route import find_route, owners, record_of, route_of, weights_of
 from meshkit.operations.release.runner import hold_lock, release_state, runner_of
 from meshkit.operations.release.state import GIVEN_BACK, TAKEN_AGAIN, ReleaseState, begun
 from meshkit.operations.release.weights import WeightWriters, same_percent
@@ -65,6 +66,10 @@ class RollbackPlan:
     """Those to hand the fields back to; None: those at the time of the rollback."""
     edges: tuple[EdgeRollback, ...] = ()
     """The rules at gateways, which get their weights back after ``route``."""
+    additions: Additions = field(default_factory=dict, repr=False)
+    """What the release may have left in the route beside its weights."""
+    left: tuple[str, ...] = ()
+    """The names of the additions that are still there."""
 
     confirmation = ""
 
@@ -94,7 +99,8 @@ class RollbackPlan:
     def __str__(self) -> str:
         if self.empty:
             return f"{self.what}, cluster {self.cluster}: nothing to do."
-        lines = [described(self.release, self.route, self.weights, self.wanted)]
+        left = "".join(f", the rule for its {name} removed" for name in self.left)
+        lines = [described(self.release, self.route, self.weights, self.wanted) + left]
         lines += [
             described(self.release, each.now.route, each.now.weights, each.wanted) for each in self.edges
         ]
@@ -126,14 +132,14 @@ class RollbackPlan:
         """Write the weights as a change of its own, unless they are as wanted."""
         from meshkit.cluster.journal import Journal, Operation
 
-        writer = WeightWriters(cluster.api, lock, self.routes, self.release)
+        writer = WeightWriters(cluster.api, lock, self.routes, self.release, self.additions)
         planned = [self.weights, *(each.now.weights for each in self.edges)]
         read = writer.read()
         for route, (_, found), pair in zip(self.routes, read, planned, strict=True):
             if (now := found.pair) != pair:
                 problem = f"The weights of {route} are {now[0]} and {now[1]} now, not those of the plan."
                 raise Conflict(problem, remedy="Nothing was changed. Plan again.")
-        if self.restored:
+        if self.restored and not writer.present():
             return Change("", self.what, 0, cluster.ref)
         present = [obj["metadata"].get("managedFields") or [] for obj, _ in read]
         journal, release = Journal(cluster), self.release
@@ -247,7 +253,7 @@ def undo_rollback(
     routes = [route_of(written["route"]), *(edge.route for edge in edges)]
     require_rights(cluster, routes)
     with hold_lock(cluster, release) as lock:
-        writer = WeightWriters(cluster.api, lock, routes, release)
+        writer = WeightWriters(cluster.api, lock, routes, release, {})
         before = [(stable, canary), *(edge.weights for edge in edges)]
         writer.move_back(before, share_percent(*written["after"]), "the rollback")
         writer.hand_back([written["managed_fields"], *(edge.managed_fields for edge in edges)])
@@ -264,7 +270,10 @@ def undo_rollback(
 def _of_state(state: ReleaseState, cluster: Cluster, clock: Clock) -> RollbackPlan:
     route = route_of(state.route)
     edges = list(map(place_of, state.edges))
-    return _plan(state.release, state.mesh, route, state.found_weights, cluster, clock, edges, state=state)
+    weights, additions = state.found_weights, state.additions
+    return _plan(
+        state.release, state.mesh, route, weights, cluster, clock, edges, state=state, additions=additions
+    )
 
 
 def _of_lost(
@@ -286,8 +295,10 @@ def _of_lost(
         )
     route, fields = route_of(state.route), state.managed_fields
     edges = [place_of(record) for record in state.edges]
-    found = state.found_weights
-    return _plan(state.release, state.mesh, route, found, cluster, clock, edges, fields=fields)
+    weights, additions = state.found_weights, state.additions
+    return _plan(
+        state.release, state.mesh, route, weights, cluster, clock, edges, fields=fields, additions=additions
+    )
 
 
 def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock) -> RollbackPlan:
@@ -307,7 +318,8 @@ def _of_file(release: Release, cluster: Cluster, mesh: str | None, clock: Clock)
             remedy="'meshkit release list' lists the releases.",
         )
     moved = moved_edges(found.edges, release, cluster)
-    return _plan(release, mesh, route, (100, 0), cluster, clock, moved)
+    additions = additions_of(mesh, release, route, obj, weights_of(obj, route, release))
+    return _plan(release, mesh, route, (100, 0), cluster, clock, moved, additions=additions)
 
 
 def _plan(
@@ -321,9 +333,9 @@ def _plan(
     *,
     state: ReleaseState | None = None,
     fields: tuple[Mapping[str, Any], ...] | None = None,
+    additions: Additions,
 ) -> RollbackPlan:
     from meshkit.cluster.journal import new_id
-    from meshkit.operations.release.route import weights_of
 
     obj = cluster.api.get(route.kind, route.name, route.namespace)
     if obj is None:
@@ -350,6 +362,8 @@ def _plan(
         state=state,
         managed_fields=fields,
         edges=of_edges,
+        additions=additions,
+        left=tuple(sorted(present(obj, route, additions))),
     )
 
 

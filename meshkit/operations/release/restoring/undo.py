@@ -44,7 +44,7 @@ def undo_release(
     routes = [route_of(state.route), *(edge.route for edge in edges)]
     require_rights(cluster, routes)
     with hold_lock(cluster, state.release) as lock:
-        writer = WeightWriters(cluster.api, lock, routes, state.release)
+        writer = WeightWriters(cluster.api, lock, routes, state.release, state.additions)
         started = next((record for record in records if record.get("kind") == "undo"), None)
         if started is None:
             first, *others = writer.managed_fields()

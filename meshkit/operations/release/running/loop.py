@@ -78,7 +78,7 @@ class Runner:
         route = route_of(state.route)
         edges = [place_of(record) for record in state.edges]
         routes = [route, *(edge.route for edge in edges)]
-        self._weights = WeightWriters(cluster.api, lock, routes, release)
+        self._weights = WeightWriters(cluster.api, lock, routes, release, state.additions)
         self._found_weights = [state.found_weights, *(edge.weights for edge in edges)]
         self._managed_fields = [state.managed_fields, *(edge.managed_fields for edge in edges)]
         self._target = target_of(release, route)
@@ -122,11 +122,13 @@ class Runner:
                     self._clock.sleep(self._next_look_s - self._clock.now())
         except ChangedByOthers as found:
             asked = f"the release had set {self.state.asked_percent:g} %"
+            tidied = self._weights.tidy()
+            left = "Only the release's own rule was removed." if tidied else "Nothing more was written."
             self._end(
                 "undecided",
                 (
                     f"Someone else changed {found.where}: {found.message}, {asked}.",
-                    "Nothing more was written. Correct the weights, then run the release again.",
+                    f"{left} Correct the weights, then run the release again.",
                 ),
             )
         except ManualActionRequired as error:
@@ -253,7 +255,8 @@ class Runner:
         asked = whole_share(self.state.asked_percent, beside)
         earlier = whole_share(self.state.before_percent, beside)
         counts = [(look.stable.requests + look.canary.requests, look.canary.requests) for look in looks]
-        if agreed := agreeing(counts, asked, earlier):
+        or_more = self.state.release.testers is not None
+        if agreed := agreeing(counts, asked, earlier, or_more=or_more):
             requests, canary = agreed
             self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
 
@@ -275,7 +278,11 @@ class Runner:
         self._record(
             "weights", step=step, asked_percent=asked, change=self._weights.difference(*weights(asked))
         )
-        self._weights.move(*weights(asked), expected_percent=self.state.before_percent)
+        self._move(*weights(asked), expected_percent=self.state.before_percent)
+
+    def _move(self, stable: int, canary: int, expected_percent: float | None) -> None:
+        """Write weights, with the additions that the release has at its step."""
+        self._weights.move(stable, canary, expected_percent, added=self.state.added)
 
     def _obey(self) -> None:
         """Read the last command, and carry it out if it is new or still pending."""
@@ -322,17 +329,31 @@ class Runner:
             for where, share in self._weights.percents()
             if not same_percent(share, state.asked_percent)
         ]
-        if not odd or state.wanted == "rollback":
+        there = self._weights.present() == set(state.added)
+        if (not odd and there) or state.wanted == "rollback":
             return
-        if state.step >= 0 and state.agreed_s is None and _all_at(odd, state.before_percent):
-            self._weights.move(*weights(state.asked_percent), expected_percent=state.before_percent)
+        unsettled = state.step >= 0 and state.agreed_s is None and _all_at(odd, state.before_percent)
+        if (not odd or unsettled) and (there or not state.step_looks):
+            read = self._weights.read()
+            pairs = [weights(state.asked_percent) if odd else found.pair for _, found in read]
+            expected = state.before_percent if odd else state.asked_percent
+            self._weights.move_each(pairs, expected, added=state.added)
             return
         action = state.verdict.action if state.verdict else None
         given_back = action == "undecided" or waiting.giving_back(state.gates)
         harmed = action == "rollback" and state.release.on_harm == "rollback"
         if harmed or (given_back and _all_at(odd, state.found_percent)):
             return
-        raise ChangedByOthers(*odd[0])
+        promoted = state.wanted == "end" or (action == "promote" and self._at_the_end)
+        if odd:
+            raise ChangedByOthers(*odd[0])
+        if not promoted:
+            where, share = self._weights.percents()[0]
+            raise ChangedByOthers(where, share, f"the rule for its {' and '.join(state.added)} is gone")
+
+    @property
+    def _at_the_end(self) -> bool:
+        return next_step(self.state.release.ladder, self.state.step) is None
 
     def _give_back(
         self, result: Status, sentences: tuple[str, ...], *, expected_percent: float | None = None
@@ -346,6 +367,7 @@ class Runner:
 
         ``percent`` is the final share of the canary; None leaves the requested share.
         """
+        self._weights.tidy()
         self._weights.hand_back(self._managed_fields)
         percent = self.state.asked_percent if percent is None else percent
         end = {"state": result, "result": result, "sentences": list(sentences), "percent": percent}

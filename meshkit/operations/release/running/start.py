@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from meshkit.cluster.journal import Operation
 from meshkit.errors import BadInput, ClusterError, Conflict
 from meshkit.kube.pods import all_containers
+from meshkit.operations.release.additions import additions_of
 from meshkit.operations.release.baseline import pods_of
 from meshkit.operations.release.edge.places import place_now
 from meshkit.operations.release.route import record_of, weights_of
@@ -87,6 +88,7 @@ def _begin(
         "object": str(plan.route),
         "route": record_of(plan.route),
         "weights": list(plan.weights),
+        "additions": dict(plan.additions),
         "managed_fields": obj["metadata"].get("managedFields") or [],
         "edges": [place.as_record() for place in edges],
         "versions": _versions(plan, cluster),
@@ -120,11 +122,14 @@ def _as_planned(plan: ReleasePlan, cluster: Cluster) -> Object:
     obj = cluster.api.get(route.kind, route.name, route.namespace)
     if obj is None:
         raise Conflict(f"{route} was deleted since the plan.", remedy=remedy)
-    now = weights_of(obj, route, plan.release).pair
+    found = weights_of(obj, route, plan.release)
+    now = found.pair
     if now != plan.weights:
         planned = f"{plan.weights[0]} and {plan.weights[1]}"
         problem = f"The weights of {route} are {now[0]} and {now[1]} now; the plan saw {planned}."
         raise Conflict(problem, remedy=remedy)
+    if additions_of(plan.mesh, plan.release, route, obj, found) != plan.additions:
+        raise Conflict(f"The rule of {route} with the weights was changed since the plan.", remedy=remedy)
     return obj
 
 

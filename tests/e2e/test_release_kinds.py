@@ -1,0 +1,192 @@
+"""The kinds of releases on the sandbox: real proxies, real requests; Istio, and Linkerd as soak.
+
+Installs the mesh and a shop with a second caller, the tester, whose requests have a header. The outcome is
+judged by what both callers recorded.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import meshkit as mk
+from meshkit.cluster.connect import Cluster, connect
+from meshkit.intent.release import Margins, Release
+from meshkit.operations import shop
+from meshkit.operations.change import apply, plan
+from meshkit.operations.release.evidence_bundle.bundle import release_evidence
+from meshkit.operations.release.evidence_bundle.verification import verify_evidence
+from meshkit.operations.release.plan import plan_release
+from meshkit.operations.release.route import route_object
+from meshkit.operations.release.runner import Outcome, release_state, runner_of
+from meshkit.operations.release.state import ReleaseState
+from meshkit.testing import running_sandbox
+from tests.e2e.ledgers import had_no_cpu
+from tests.e2e.test_release import RUNNER
+
+RPS, TESTER_RPS = 60.0, 20.0
+TESTER, HEADER = "tester", {"x-tester": "yes"}
+
+
+class Shop:
+    """The demo shop behind one mesh, with a caller whose requests have a header."""
+
+    def __init__(self, cluster: Cluster, mesh: str) -> None:
+        self.cluster, self.mesh = cluster, mesh
+
+    def release(self, stable: str, canary: str, **fields: Any) -> Release:
+        """Seconds instead of minutes, and wide margins to match: the tail of a busy machine is long."""
+        quick: dict[str, Any] = {
+            "step_s": 3,
+            "look_s": 1,
+            "min_requests": 10,
+            "warm_up_s": 1,
+            "deadline_s": 120,
+            "baseline_s": 0,
+            "soak_s": 0,
+            "watch_s": 0,
+            "margins": Margins(error_points=5, p50_percent=300, p90_percent=400, p99_percent=1000),
+        }
+        name = f"{stable}-to-{canary}-{time.monotonic_ns()}"
+        common = {"name": name, "namespace": "shop", "service": "web", "port": 8080}
+        return Release(**{**common, "stable": stable, "canary": canary, **quick, **fields})
+
+    def run(self, release: Release, on_look: Callable[[ReleaseState], None] = lambda _: None) -> Outcome:
+        """Run a release, once more where a good one was not good because its pods had no CPU."""
+        for _ in range(3):
+            since_s = time.time()
+            made = plan_release(release, self.cluster, mesh=self.mesh)
+            outcome = apply(made, self.cluster, progress=lambda event: on_look(event.state))  # type: ignore[union-attr]
+            if outcome.result == "promoted" or release.canary == "v3":
+                break
+            if not had_no_cpu(self.cluster, release.canary, release.stable, since_s):
+                break
+            release = release.model_copy(update={"name": f"{release.name}-again"})
+        found = verify_evidence(release_evidence(release.name, self.cluster), self.cluster)
+        assert found.intact, found
+        return outcome
+
+    def state(self, release: Release) -> ReleaseState:
+        return release_state(release.name, self.cluster)
+
+    def send_all_to(self, version: str) -> None:
+        route = shop.shop_route("v1", "v2", "v3").model_copy(update={"split": {version: 100.0}})
+        apply(plan([route], self.cluster, mesh=self.mesh), self.cluster)
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules of the route, without their weights."""
+        where = route_object(self.mesh, self.release("v1", "v2"))
+        obj = self.cluster.api.get(where.kind, where.name, where.namespace)
+        assert obj is not None
+        found: list[dict[str, Any]] = copy.deepcopy(obj["spec"][where.rules])
+        for rule in found:
+            for entry in rule[where.destinations]:
+                entry.pop("weight", None)
+        return found
+
+    def answered(self, caller: str, since_s: float, until_s: float) -> dict[str, int]:
+        """How many requests of a caller each version answered; empty: none did."""
+        ledger = shop.read_ledger(self.cluster, since_s, until_s, caller=("shop", caller))
+        return {version: ledger.version.count(version) for version in set(ledger.version)}
+
+    def failed(self, caller: str, since_s: float, until_s: float) -> int:
+        return shop.read_ledger(self.cluster, since_s, until_s, caller=("shop", caller)).failed
+
+
+@pytest.fixture(scope="module", params=["istio", pytest.param("linkerd", marks=pytest.mark.soak)])
+def meshed(request: pytest.FixtureRequest) -> Iterator[Shop]:
+    with running_sandbox() as sandbox:
+        cluster = connect("meshkit-sandbox", sandbox.kubeconfig)
+        mesh = str(request.param)
+        apply(plan([mk.ControlPlane()], cluster, mesh=mesh), cluster)
+        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        apply(plan([mk.Injection(namespace="shop")], cluster, mesh=mesh), cluster)
+        shop.deploy_shop(cluster, rps=RPS)
+        _deploy_tester(cluster)
+        shop.route_shop(cluster, "v1", "v2", "v3", mesh=mesh)
+        yield Shop(cluster, mesh)
+
+
+def _deploy_tester(cluster: Cluster) -> None:
+    caller = next(
+        obj
+        for obj in shop.shop_objects(rps=TESTER_RPS)
+        if obj["kind"] == "Deployment" and obj["metadata"]["name"] == shop.CLIENT
+    )
+    labels = {"app": TESTER}
+    caller["metadata"] |= {"name": TESTER, "labels": labels}
+    caller["spec"]["selector"]["matchLabels"] = labels
+    caller["spec"]["template"]["metadata"]["labels"] = labels
+    header = {"name": "HEADERS", "value": json.dumps(HEADER)}
+    caller["spec"]["template"]["spec"]["containers"][0]["env"].append(header)
+    cluster.api.apply(caller)
+    shop.wait_for_shop(cluster, deployments=[("shop", TESTER)])
+
+
+@pytest.fixture
+def v1_serves(meshed: Shop) -> Shop:
+    meshed.send_all_to("v1")
+    return meshed
+
+
+def test_testers_reach_the_canary_at_every_step_and_no_longer_after_a_rollback(v1_serves: Shop) -> None:
+    rules, spans = v1_serves.rules(), {}
+
+    def seen(state: ReleaseState) -> None:
+        if state.agreed_s is not None and not state.ended:
+            first, _ = spans.get(state.step, (time.time(), 0.0))
+            spans[state.step] = (first, time.time())
+
+    release = v1_serves.release("v1", "v2", steps=(10, 50, 100), testers={"headers": HEADER})
+    outcome = v1_serves.run(release, seen)
+    assert outcome.result == "promoted", outcome.sentences
+    for step in (0, 1):
+        since_s, until_s = spans[step]
+        assert set(v1_serves.answered(TESTER, since_s, until_s)) == {"v2"}, step
+        assert set(v1_serves.answered("client", since_s, until_s)) == {"v1", "v2"}, step
+    began_s = outcome.state.started_s
+    assert v1_serves.failed(TESTER, began_s, time.time() - 0.5) == 0
+    assert v1_serves.rules() == rules
+    bad = v1_serves.release("v2", "v3", steps=(5, 100), testers={"headers": HEADER})
+    outcome = v1_serves.run(bad)
+    assert outcome.result == "rolled_back", outcome.sentences
+    assert v1_serves.rules() == rules
+    time.sleep(2)
+    now_s = time.time()
+    time.sleep(2)
+    assert set(v1_serves.answered(TESTER, now_s, time.time() - 0.5)) == {"v2"}
+
+
+def test_killed_runners_leave_a_rule_that_the_next_one_finds_and_the_end_removes(v1_serves: Shop) -> None:
+    """Killed with -9 once its rule is written, then at its first step; the lease is shorter than usual."""
+    rules = v1_serves.rules()
+    release = v1_serves.release("v1", "v2", steps=(10, 100), step_s=600, testers={"headers": HEADER})
+    for reached in (lambda state: True, lambda state: state.step == 0):
+        arguments = [str(v1_serves.cluster.kubeconfig), v1_serves.mesh, release.model_dump_json()]
+        runner = subprocess.Popen([sys.executable, "-c", RUNNER, *arguments])
+        try:
+            _when(lambda now=reached: len(v1_serves.rules()) > len(rules) and now(v1_serves.state(release)))
+        finally:
+            os.kill(runner.pid, signal.SIGKILL)
+            runner.wait()
+        assert len(v1_serves.rules()) == len(rules) + 1
+    _when(lambda: runner_of(release, v1_serves.cluster) is None)
+    apply(mk.plan_rollback(release.name, v1_serves.cluster, force=True), v1_serves.cluster)
+    assert v1_serves.rules() == rules
+    assert v1_serves.state(release).result == "rolled_back"
+
+
+def _when(true: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < until_s
+        time.sleep(0.2)
