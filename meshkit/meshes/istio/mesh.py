@@ -8,7 +8,7 @@ from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
 from meshkit.meshes.definitions import crds
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
 from meshkit.meshes.istio import intents, retirement, revisions
-from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
+from meshkit.meshes.istio.access import AUTHORIZATION_POLICY, SHADOW
 from meshkit.meshes.istio.analysis import ANALYZER
 from meshkit.meshes.istio.checks.migration import run as migration
 from meshkit.meshes.istio.checks.table import CHECKS
@@ -89,5 +89,6 @@ ISTIO = Mesh(
     intent_checks=intents,
     conversion=conversion,
     written_routes=written,
+    shadow=SHADOW,
     to_ambient=migration,
 )
