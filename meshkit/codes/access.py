@@ -1,4 +1,4 @@
-"""Codes of access rules: those on trial, and exceptions with an end."""
+"""Codes of access rules: those on trial, exceptions with an end, and what they refuse."""
 
 from __future__ import annotations
 
@@ -24,4 +24,18 @@ RULE_ON_TRIAL = Code(
     "An access rule is on trial: it counts whom it would refuse, and refuses nobody.",
     "A rule that stays on trial protects nothing.",
     "List the would-be denials with `meshkit access denials`, then enforce it: `meshkit access enforce`.",
+)
+ESSENTIAL_REQUESTS_CUT = Code(
+    "MK2304",
+    "error",
+    "Enforcing an access rule would refuse requests that have no identity and are needed.",
+    "Probes, scrapes, webhooks and meshkit's own measurements come without the mesh's certificates.",
+    "Move what they ask for to a port that no Service offers, or leave that port out of the rule.",
+)
+OBSERVED_CALLER_REFUSED = Code(
+    "MK2305",
+    "warning",
+    "Enforcing an access rule would refuse a caller that has called.",
+    "Its requests would get status 403.",
+    "Add it to the callers, or say that it is to be refused (`--expect-denied`).",
 )

@@ -48,6 +48,8 @@ class Shadow:
     """The object as it is once it refuses."""
     holders: Kind
     """The kind of the objects that name the callers, and have the annotation ``UNTIL``."""
+    callers: Callable[[Object], tuple[Caller, ...]]
+    """The callers that such an object names, if an ``Access`` wrote it; else any or none."""
 
 
 @dataclass(frozen=True)

@@ -313,6 +313,8 @@ class Mesh:
     """Reads Routes back from what ``planner`` wrote; None for a mesh that cannot."""
     to_ambient: Sidecarless | None = None
     """The checks of a move to the mesh's mode without sidecars; None for a mesh without one."""
+    agent_probes: Callable[[Object], bool] = lambda pod: False
+    """Whether a pod's sidecar answers the kubelet's probes on a port of its own, past the access rules."""
     shadow: Shadow | None = None
     """How access rules are tried without refusing anyone; None for a mesh that cannot."""
     aggregated_api: str = ""

@@ -41,7 +41,11 @@ class ServerCall(NamedTuple):
     """Calls as a server's proxy counts them."""
 
     caller: str
-    """The account as ``namespace/name``, ``unknown`` without an identity, empty where it is not told."""
+    """The account as ``namespace/name``, ``unknown`` without an identity.
+
+    Empty for the decisions of access rules where these do not tell it: such calls are counted again by
+    caller.
+    """
     server: str
     """The workload as ``namespace/name``."""
     service: str

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from meshkit.facts import Kind, Need, Object, Snapshot
-from meshkit.intent.security import Access
+from meshkit.intent.base import is_name
+from meshkit.intent.security import Access, Caller
 from meshkit.kube.manifests import obj
 from meshkit.kube.steps import Step
 from meshkit.meshes import access
@@ -32,7 +33,16 @@ def _enforced(policy: Object) -> Object:
     return {**policy, "metadata": {**meta, "annotations": kept}}
 
 
-SHADOW = Shadow(AUTHORIZATION_POLICY, is_dry, _enforced, AUTHORIZATION_POLICY)
+def _callers(policy: Object) -> tuple[Caller, ...]:
+    first: Object = next(iter(policy["spec"].get("rules") or ()), {})
+    sources = [entry.get("source") or {} for entry in first.get("from") or ()]
+    pairs = [str(each).partition("/") for one in sources for each in one.get("serviceAccounts") or ()]
+    named = [Caller(namespace=space, service_account=name) for space, _, name in pairs if name]
+    spaces = [str(each) for one in sources for each in one.get("namespaces") or ()]
+    return (*named, *(Caller(namespace=space) for space in spaces if is_name(space)))
+
+
+SHADOW = Shadow(AUTHORIZATION_POLICY, is_dry, _enforced, AUTHORIZATION_POLICY, _callers)
 
 
 def needs(intent: Access) -> tuple[Need, ...]:

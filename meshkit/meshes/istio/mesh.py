@@ -13,7 +13,7 @@ from meshkit.meshes.istio.analysis import ANALYZER
 from meshkit.meshes.istio.checks.migration import run as migration
 from meshkit.meshes.istio.checks.table import CHECKS
 from meshkit.meshes.istio.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
-from meshkit.meshes.istio.injection import INJECTION_RULES
+from meshkit.meshes.istio.injection import INJECTION_RULES, agent_probes
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.metrics import METRICS
 from meshkit.meshes.istio.planner import PEER_AUTHENTICATION, PLANNER, VIRTUAL_SERVICE, mutual_tls
@@ -90,5 +90,6 @@ ISTIO = Mesh(
     conversion=conversion,
     written_routes=written,
     shadow=SHADOW,
+    agent_probes=agent_probes,
     to_ambient=migration,
 )

@@ -90,8 +90,8 @@ def _server_calls(sample: Sample, pod: Object) -> Iterator[ServerCall]:
         port = int(decided["port"])
         if labels.get("authz_dry_run_result") == "denied":
             yield ServerCall("", server, "", port, "would_be_denied")
-        elif labels.get("authz_enforce_result") == "denied":
-            yield ServerCall("", server, "", port, "denied")
+        elif result := labels.get("authz_enforce_result"):
+            yield ServerCall("", server, "", port, "denied" if result == "denied" else "passed")
     elif labels.get("reporter") == "destination":
         secured = labels.get("connection_security_policy") == "mutual_tls"
         outcome: Outcome = "forbidden" if labels.get("response_code") == "403" else "passed"

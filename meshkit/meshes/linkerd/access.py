@@ -14,7 +14,7 @@ from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Need, Object, Snapshot
-from meshkit.intent.security import Access
+from meshkit.intent.security import Access, Caller
 from meshkit.kube.manifests import obj
 from meshkit.kube.metadata import annotations_of
 from meshkit.kube.selectors import selects
@@ -45,7 +45,18 @@ def _enforced(server: Object) -> Object:
     return {**server, "spec": {**server["spec"], "accessPolicy": "deny"}}
 
 
-SHADOW = Shadow(SERVER, _is_shadow, _enforced, MESH_TLS)
+def _callers(authentication: Object) -> tuple[Caller, ...]:
+    found = []
+    for each in authentication["spec"].get("identityRefs") or ():
+        space = each.get("namespace") or authentication["metadata"]["namespace"]
+        if each["kind"] == "ServiceAccount":
+            found.append(Caller(namespace=space, service_account=each["name"]))
+        else:
+            found.append(Caller(namespace=each["name"]))
+    return tuple(found)
+
+
+SHADOW = Shadow(SERVER, _is_shadow, _enforced, MESH_TLS, _callers)
 
 
 def needs(intent: Access) -> tuple[Need, ...]:
