@@ -66,6 +66,12 @@ if TYPE_CHECKING:
     from meshkit.intent.traffic import Route as Route
     from meshkit.intent.traffic import Version as Version
     from meshkit.observe.graph import service_graph as service_graph
+    from meshkit.operations.access.enforcement import AccessWatch as AccessWatch
+    from meshkit.operations.access.enforcement import enforce_access as enforce_access
+    from meshkit.operations.access.enforcement import plan_access as plan_access
+    from meshkit.operations.access.matrix import AccessMatrix as AccessMatrix
+    from meshkit.operations.access.matrix import access_matrix as access_matrix
+    from meshkit.operations.access.trial import access_denials as access_denials
     from meshkit.operations.change import apply as apply
     from meshkit.operations.change import history as history
     from meshkit.operations.change import plan as plan
@@ -175,6 +181,9 @@ _HOMES = {
     "operations.release.listing": ("releases",),
     "operations.release.restoring.rollback": ("plan_rollback",),
     "operations.release.evidence_bundle.verification": ("verify_evidence",),
+    "operations.access.enforcement": ("AccessWatch", "enforce_access", "plan_access"),
+    "operations.access.matrix": ("AccessMatrix", "access_matrix"),
+    "operations.access.trial": ("access_denials",),
     "operations.change": ("apply", "history", "plan"),
     "operations.chaos": ("Chaos",),
     "operations.traffic_gate": ("TrafficGateOptions",),

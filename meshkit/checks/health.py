@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from meshkit.checks import (
+    access,
     agents,
     availability,
     certificates,
@@ -40,7 +41,9 @@ def findings_of_objects(view: View) -> tuple[Finding, ...]:
     """The findings about objects that need no running control plane, worst first."""
     rules = registry.mesh(view.mesh).checks
     own = (finding for check in rules.of_objects for finding in check(view))
-    return in_order([*routes.check(view), *standing.check(view), *ports.check(view, rules), *own])
+    return in_order(
+        [*routes.check(view), *standing.check(view), *ports.check(view, rules), *access.check(view), *own]
+    )
 
 
 def in_order(found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -60,6 +63,7 @@ def _running(view: View, rules: MeshChecks) -> Iterator[Finding]:
     yield from control_plane_objects.check(view, rules)
     yield from agents.check(view, rules)
     yield from certificates.check(view, rules)
+    yield from access.check(view)
     yield from ports.check(view, rules)
     yield from _own(view, rules, pre=False)
 

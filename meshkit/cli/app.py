@@ -18,7 +18,6 @@ from meshkit.cli.check import check_command
 from meshkit.cli.experiment import experiment_group
 from meshkit.cli.explain import explain_command
 from meshkit.cli.groups import CommandGroup
-from meshkit.cli.identity import identity_group
 from meshkit.cli.init import init_command, schema_command
 from meshkit.cli.local.demo import demo_command
 from meshkit.cli.local.doctor import doctor_command
@@ -32,6 +31,8 @@ from meshkit.cli.releases.judge import judge_group
 from meshkit.cli.releases.release import release_group
 from meshkit.cli.routes import route_group
 from meshkit.cli.runbook import runbook_group
+from meshkit.cli.security.access import access_group
+from meshkit.cli.security.identity import identity_group
 from meshkit.cli.setup import setup_group
 from meshkit.cli.uninstall import uninstall_command
 from meshkit.cli.upgrade import upgrade_group
@@ -69,6 +70,7 @@ cli.add_under(
             apply_command,
             route_group,
             convert_command,
+            access_group,
             undo_command,
         ),
         "Release a new version": (release_group, evidence_group, judge_group),

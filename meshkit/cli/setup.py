@@ -149,7 +149,7 @@ def plan_command(
 @_NAMESPACE
 @mesh_option
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")
-@click.option("--force", is_flag=True, help="Mutual TLS: accept that callers may be refused.")
+@click.option("--force", is_flag=True, help="Mutual TLS and access rules: accept that callers are refused.")
 @cluster_options
 @json_option
 def apply_command(
@@ -165,7 +165,8 @@ def apply_command(
     """Apply a stage after showing its plan and asking for confirmation.
 
     Mutual TLS becomes strict if no plaintext callers were seen, and is undone if calls are refused. A strict
-    mode from a file is refused if such callers were seen; --force accepts both.
+    mode from a file is refused if such callers were seen; --force accepts both. Access rules are on trial
+    first; once they are enforced, they are undone if a caller is denied.
 
     Example: meshkit setup apply injection --mesh istio -n shop
     """

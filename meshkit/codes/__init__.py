@@ -5,6 +5,7 @@ topic; ``python -m tools.findings`` generates ``docs/reference/findings.md`` fro
 meshkit it imports only ``errors`` and ``facts``, and nothing here may emit a finding by itself.
 """
 
+from meshkit.codes.access import *  # noqa: F403
 from meshkit.codes.ambient import *  # noqa: F403  (the register is one namespace)
 from meshkit.codes.code import Code, finding
 from meshkit.codes.control_plane import *  # noqa: F403
@@ -40,6 +41,7 @@ BLOCKS = {
     "MK20": "Istio's Sidecars, Telemetries and EnvoyFilters",
     "MK21": "Istio's ambient mode",
     "MK22": "Moving a namespace to Istio's ambient mode",
+    "MK23": "Access rules on trial, and their exceptions",
 }
 """The first two digits of a code -> the title of its block."""
 

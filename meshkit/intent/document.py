@@ -172,3 +172,12 @@ def _entry(node: yaml.Node, step: int | str) -> tuple[yaml.Node, yaml.Node] | No
 
 def _where(origin: str, node: yaml.Node) -> str:
     return f"{origin} line {node.start_mark.line + 1}"
+
+
+def written(intents: Iterable[Intent]) -> str:
+    """Intents as YAML documents that ``load_intents`` reads, without fields that have their default."""
+    documents = [
+        {"kind": type(intent).__name__, **intent.model_dump(mode="json", exclude_defaults=True)}
+        for intent in intents
+    ]
+    return str(yaml.safe_dump_all(documents, sort_keys=False, width=110))

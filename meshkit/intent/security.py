@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Literal, Self
 
@@ -49,7 +50,8 @@ class Access(Intent):
     """Allow only these callers, authenticated by mutual TLS, to call a Service; others get status 403.
 
     The first ``Access`` of a Service closes every port that Services expose on its pods; each further one,
-    under another ``name``, opens more. The kubelet's probes always pass.
+    under another ``name``, opens more. The kubelet's probes always pass. In ``shadow`` mode nobody is
+    refused: the servers' proxies count whom ``enforce`` would refuse.
     """
 
     namespace: Name = Field(description="the namespace of the Service", examples=["shop"])
@@ -70,6 +72,14 @@ class Access(Intent):
         default=(), description="HTTP methods such as GET, or nothing for every method"
     )
     name: Name = Field(default="access", description="distinguishes several intents for one Service")
+    mode: Literal["enforce", "shadow"] = Field(
+        default="enforce", description="enforce refuses other callers, shadow only counts them"
+    )
+    until: str | None = Field(
+        default=None,
+        description="the last day of an exception as YYYY-MM-DD, after which the check reports it",
+        examples=["2027-03-31"],
+    )
 
     @field_validator("paths")
     @classmethod
@@ -78,3 +88,11 @@ class Access(Intent):
             if not _PATH.fullmatch(path):
                 raise At((index,), f"{path!r} is neither a path that begins with / nor one that ends in /*")
         return paths
+
+    @field_validator("until")
+    @classmethod
+    def _day(cls, until: str | None) -> str | None:
+        try:
+            return until and dt.date.fromisoformat(until).isoformat()
+        except ValueError:
+            raise ValueError(f"{until!r} is not a date") from None

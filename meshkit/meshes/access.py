@@ -6,7 +6,7 @@ port of the Service is resolved to container ports, and a workload to its Servic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,26 @@ class Target:
     pods: tuple[Object, ...]
 
 
+UNTIL = "meshkit.dev/access-until"
+"""The annotation with the last day of an exception, on the object that names its callers."""
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """How a mesh counts whom an access rule would refuse, without refusing anyone."""
+
+    kind: Kind
+    """The kind of the objects that carry the mode."""
+    is_on: Callable[[Object], bool]
+    """Whether an object only counts."""
+    enforced: Callable[[Object], Object]
+    """The object as it is once it refuses."""
+    holders: Kind
+    """The kind of the objects that name the callers, and have the annotation ``UNTIL``."""
+    callers: Callable[[Object], tuple[Caller, ...]]
+    """The callers that such an object names, if an ``Access`` wrote it; else any or none."""
+
+
 @dataclass(frozen=True)
 class Account:
     """The ServiceAccount of a caller; ``name`` None means every ServiceAccount of the namespace."""
@@ -44,6 +64,11 @@ def needs(intent: Access, *kinds: Kind) -> tuple[Need, ...]:
     """The needs of ``target`` and ``accounts``, plus these kinds in the Service's namespace."""
     seen = [Need(kind, intent.namespace) for kind in (SERVICE, POD, *kinds)]
     return (*seen, *(Need(DEPLOYMENT, caller.namespace) for caller in intent.callers if caller.workload))
+
+
+def marks(intent: Access) -> dict[str, str]:
+    """The annotations of the object that names the callers."""
+    return {UNTIL: intent.until} if intent.until else {}
 
 
 def target(intent: Access, snapshot: Snapshot) -> Target:

@@ -17,6 +17,7 @@ from meshkit.intent.base import Intent, Part, kind
 from meshkit.intent.cohort import Cohort
 from meshkit.intent.release import Release
 from meshkit.kube.steps import Step
+from meshkit.meshes.access import Shadow
 from meshkit.meshes.checks import MeshChecks
 from meshkit.meshes.control_plane import ControlPlaneFacts
 from meshkit.meshes.identity import Identity
@@ -331,6 +332,10 @@ class Mesh:
     """Reads Routes back from what ``planner`` wrote; None for a mesh that cannot."""
     to_ambient: Sidecarless | None = None
     """The checks of a move to the mesh's mode without sidecars; None for a mesh without one."""
+    agent_probes: Callable[[Object], bool] = lambda pod: False
+    """Whether a pod's sidecar answers the kubelet's probes on a port of its own, past the access rules."""
+    shadow: Shadow | None = None
+    """How access rules are tried without refusing anyone; None for a mesh that cannot."""
     aggregated_api: str = ""
     """The command that needs an aggregated API of the mesh; empty if there is none."""
 

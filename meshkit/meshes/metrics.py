@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -29,6 +30,42 @@ class Link(NamedTuple):
     client: str
     server: str
     how: How
+
+
+Outcome = Literal["passed", "forbidden", "denied", "would_be_denied"]
+"""What became of calls at a server: passed, answered with 403 by the proxy or the application, denied by an
+access rule, or passed and denied if the rules on trial were enforced."""
+
+
+class ServerCall(NamedTuple):
+    """Calls as a server's proxy counts them."""
+
+    caller: str
+    """The account as ``namespace/name``, ``unknown`` without an identity.
+
+    Empty for the decisions of access rules where these do not tell it: such calls are counted again by
+    caller.
+    """
+    server: str
+    """The workload as ``namespace/name``."""
+    service: str
+    """The Service that was called; empty where it is not told."""
+    port: int
+    """The container port; 0 where it is not told."""
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class ServerCounters:
+    """The counters of calls that a server's proxy publishes."""
+
+    names: re.Pattern[str]
+    calls: Callable[[Sample, Object], Iterator[ServerCall]]
+    """The calls that a sample of a pod's sidecar counts."""
+    source: str
+    """The counters, for people, and what they do not tell."""
+    names_denied: bool
+    """Whether denied and would-be denied calls have a caller; else they are counted by port only."""
 
 
 class PeerLabels(NamedTuple):
@@ -86,6 +123,8 @@ class MetricTable:
     """The counters that ``links`` reads."""
     links: Callable[[Sample, Object, str | None], Iterator[Link]]
     """The links that a sample of a pod's sidecar counts, for servers of a namespace (None: of any)."""
+    server_calls: ServerCounters | None = None
+    """The calls that servers count; None for a mesh whose servers count none."""
     service_label: str = ""
     """The label with the Service that a request was sent to; versions that are Services are told by it."""
     buckets: Callable[[Sequence[float]], str] | None = None

@@ -22,7 +22,7 @@ from meshkit.meshes import registry
 from meshkit.meshes.metrics import How, Link, MetricTable
 from meshkit.observe.exposition import samples
 from meshkit.observe.pages import PageReading, read_pages
-from meshkit.observe.rises import rises
+from meshkit.observe.rises import totals
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -106,20 +106,13 @@ def read_callers(cluster: Cluster, mesh: str, namespace: str | None = None) -> R
 
 def between(before: Reading, after: Reading) -> Calls:
     """The calls between two readings."""
-    window: dict[Link, int] = {}
-    whole: dict[Link, int] = {}
-    for link, rise in rises(before.pages, after.pages):
-        window[link] = window.get(link, 0) + rise
-    for page in after.pages.values():
-        for link, value in (page or {}).items():
-            if value:
-                whole[link] = whole.get(link, 0) + round(value)
+    window, whole = totals(before.pages, after.pages)
     return Calls(
         window_s=after.taken_s - before.taken_s,
         seen_s=after.taken_s - after.started_s,
         asked=after.asked,
         answered=after.answered,
-        in_window={link: n for link, n in window.items() if n},
+        in_window=window,
         in_all=whole,
         unseen=after.unseen,
     )

@@ -12,11 +12,12 @@ _LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 
 
-def samples(text: str, names: Collection[str]) -> Iterator[Sample]:
+def samples(text: str, names: Collection[str] | re.Pattern[str]) -> Iterator[Sample]:
     """The samples of the named metrics. Other lines, comments and invalid lines are skipped."""
+    is_named = names.fullmatch if isinstance(names, re.Pattern) else names.__contains__
     for line in text.splitlines():
         found = _LINE.match(line)
-        if not found or found["name"] not in names:
+        if not found or not is_named(found["name"]):
             continue
         try:
             value = float(found["value"])

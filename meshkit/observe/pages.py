@@ -60,14 +60,16 @@ def read_pages(
     parse: Callable[[str, MetricTable, Object], T],
     *,
     within_s: float | None = None,
+    namespace: str | None = None,
 ) -> PageReading[T]:
     """Read the pages of all running sidecars that one of these tables describes, a few at a time.
 
+    With ``namespace``, only those of its pods are read.
     ``parse`` converts the text of a page, for its table and pod. Sidecars whose turn does not come within
     ``within_s`` seconds are not asked. Needs list on pods and get on pods/proxy.
     """
     taken_s = time.time()
-    found = _sidecars(cluster, tuple(tables))
+    found = _sidecars(cluster, tuple(tables), namespace)
     # Shuffled, so that hanging pods do not always prevent the same other pods from being asked.
     random.shuffle(found)
     until_s = None if within_s is None else time.monotonic() + within_s
@@ -113,10 +115,10 @@ class _Sidecar:
             return None
 
 
-def _sidecars(cluster: Cluster, tables: Iterable[MetricTable]) -> list[_Sidecar]:
+def _sidecars(cluster: Cluster, tables: Iterable[MetricTable], namespace: str | None) -> list[_Sidecar]:
     return [
         _Sidecar(table, pod, status)
-        for pod in cluster.api.list(POD)
+        for pod in cluster.api.list(POD, namespace)
         for table in tables
         if (status := running_container(pod, table.sidecar))
     ]

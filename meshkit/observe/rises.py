@@ -46,3 +46,18 @@ def rises(
                 yield key, 0
             else:
                 yield key, round(value if group in restarted else value - old.get(key, 0))
+
+
+def totals(
+    before: Mapping[str, Page[K] | None], after: Mapping[str, Page[K] | None]
+) -> tuple[dict[K, int], dict[K, int]]:
+    """The rise of each counter over all proxies, and its value since these started; without zeros."""
+    window: dict[K, int] = {}
+    whole: dict[K, int] = {}
+    for key, rise in rises(before, after):
+        window[key] = window.get(key, 0) + rise
+    for page in after.values():
+        for key, value in (page or {}).items():
+            if value:
+                whole[key] = whole.get(key, 0) + round(value)
+    return {key: n for key, n in window.items() if n}, whole

@@ -87,13 +87,28 @@ def _read(
     before, not_read = explainer_of(cluster, row, spaces)
     written = [_object(one) for one in deciding if not one.step.removed]
     removed = [one.step.object for one in deciding if one.step.removed]
-    seen = applied(before.effective.snapshot, written, removed)
-    effective = Effective(seen, row.name, row.meaning, before.effective.home)
-    after = Explainer(effective, row.not_evaluated)
+    after = after_steps(before, deciding, row)
     stale = tuple(_stale(deciding, before.effective.snapshot.objects))
     missing = _not_carried(after, [title(item) for item in (*written, *removed)])
     changed, not_known = effects(before, after, by_pods=by_pods)
     return Effects(changed, tuple(dict.fromkeys((*unseen, *not_read, *stale, *missing, *not_known))))
+
+
+def after_steps(before: Explainer, steps: Iterable[PlannedStep], row: Mesh) -> Explainer:
+    """The state of a cluster once these steps are done."""
+    listed = tuple(steps)
+    written = [_object(one) for one in listed if not one.step.removed]
+    removed = [one.step.object for one in listed if one.step.removed]
+    return with_objects(before, row, written, removed)
+
+
+def with_objects(
+    before: Explainer, row: Mesh, written: Iterable[Object], removed: Iterable[Object] = ()
+) -> Explainer:
+    """The state of a cluster with these objects written, and others removed."""
+    seen = applied(before.effective.snapshot, written, removed)
+    effective = Effective(seen, row.name, row.meaning, before.effective.home)
+    return Explainer(effective, row.not_evaluated)
 
 
 def _stale(deciding: Sequence[PlannedStep], held: Iterable[Object]) -> Iterator[str]:

@@ -97,14 +97,15 @@ def explain(
 
 
 def explainer_of(
-    cluster: Cluster, row: Mesh, namespaces: Iterable[str] = ()
+    cluster: Cluster, row: Mesh, namespaces: Iterable[str] = (), more: Iterable[Kind] = ()
 ) -> tuple[Explainer, tuple[str, ...]]:
     """Read a cluster for explanations; also return what this account may not read.
 
-    ``namespaces`` are read by themselves where the whole cluster may not be read.
+    ``namespaces`` are read by themselves where the whole cluster may not be read. The kinds ``more`` are
+    read, too.
     """
     home = home_of(cluster, row)
-    kinds = (*row.meaning.KINDS.values(), *row.not_evaluated)
+    kinds = (*row.meaning.KINDS.values(), *row.not_evaluated, *more)
     within = tuple(dict.fromkeys((*namespaces, home)))
     wanted = {kind: home if kind == _CONFIG_MAP else None for kind in kinds}
     needs = [Need(kind, where, within=within, optional=True) for kind, where in wanted.items()]

@@ -150,7 +150,10 @@ def once(ci: Ci, runbook: str) -> None:
 
 
 def grant_access_and_roll_back(ci: Ci) -> None:
-    granted = ci.run("grant_access", service="web", callers="shop/stock", apply="true")
+    stopped = ci.run("grant_access", service="web", callers="shop/stock", apply="true")
+    assert stopped.exit_code == 4, stopped.error  # the shop's own caller would be refused
+    brief = {"watch_s": "2", "force": "true"}
+    granted = ci.run("grant_access", service="web", callers="shop/stock", apply="true", **brief)
     assert granted.error is None
     assert wait_for_status(ci, 403)
     assert run_runbook("rollback", {**ci.where, "apply": "true"}, out=ci.out).error is None

@@ -80,7 +80,7 @@ def test_only_public_names_are_used(path: Path) -> None:
             assert ast.unparse(node) == "import meshkit as mk"
 
 
-CHANGING = {"apply", "undo", "upgrade_back", "deploy_shop", "route_shop", "send_command"}
+CHANGING = {"apply", "enforce_access", "undo", "upgrade_back", "deploy_shop", "route_shop", "send_command"}
 """Functions of the library, and methods of its setup, that change a cluster."""
 
 

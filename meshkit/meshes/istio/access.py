@@ -12,17 +12,37 @@ from collections.abc import Iterable
 from typing import Any
 
 from meshkit.facts import Kind, Need, Object, Snapshot
-from meshkit.intent.security import Access
+from meshkit.intent.base import is_name
+from meshkit.intent.security import Access, Caller
 from meshkit.kube.manifests import obj
 from meshkit.kube.steps import Step
 from meshkit.meshes import access
-from meshkit.meshes.access import Account, Target
+from meshkit.meshes.access import Account, Shadow, Target
 from meshkit.meshes.base import cannot
 from meshkit.meshes.istio.ambient.intents import ambient_pods, served
+from meshkit.meshes.istio.meaning.authorization import DRY_RUN, is_dry
 from meshkit.meshes.istio.meaning.hosts import protocol_of, read_as
 
 AUTHORIZATION_POLICY = Kind("security.istio.io/v1", "AuthorizationPolicy")
 _MOST_ACCOUNTS = 16  # serviceAccounts.maxItems of the CustomResourceDefinition
+
+
+def _enforced(policy: Object) -> Object:
+    meta = policy["metadata"]
+    kept = {name: value for name, value in meta["annotations"].items() if name != DRY_RUN}
+    return {**policy, "metadata": {**meta, "annotations": kept}}
+
+
+def _callers(policy: Object) -> tuple[Caller, ...]:
+    first: Object = next(iter(policy["spec"].get("rules") or ()), {})
+    sources = [entry.get("source") or {} for entry in first.get("from") or ()]
+    pairs = [str(each).partition("/") for one in sources for each in one.get("serviceAccounts") or ()]
+    named = [Caller(namespace=space, service_account=name) for space, _, name in pairs if name]
+    spaces = [str(each) for one in sources for each in one.get("namespaces") or ()]
+    return (*named, *(Caller(namespace=space) for space in spaces if is_name(space)))
+
+
+SHADOW = Shadow(AUTHORIZATION_POLICY, is_dry, _enforced, AUTHORIZATION_POLICY, _callers)
 
 
 def needs(intent: Access) -> tuple[Need, ...]:
@@ -36,9 +56,10 @@ def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
     _refuse_http_on_tcp(intent, target)
     name = f"{intent.service}-{intent.name}"
     in_ambient = ambient_pods(intent.namespace, intent.service, snapshot)
+    marks = {**access.marks(intent), **({DRY_RUN: "true"} if intent.mode == "shadow" else {})}
     if in_ambient and served(intent.namespace, intent.service, snapshot).works:
-        at_waypoint = _at_waypoint(intent, target, callers)
-        return (Step(obj(AUTHORIZATION_POLICY, name, intent.namespace, spec=at_waypoint)),)
+        spec = _at_waypoint(intent, target, callers)
+        return (Step(obj(AUTHORIZATION_POLICY, name, intent.namespace, annotations=marks, spec=spec)),)
     spec = {
         "selector": {"matchLabels": dict(target.selector)},
         "action": "ALLOW",
@@ -47,7 +68,7 @@ def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
             {"to": [{"operation": {"notPorts": [str(port) for port in target.offered]}}]},
         ],
     }
-    return (Step(obj(AUTHORIZATION_POLICY, name, intent.namespace, spec=spec)),)
+    return (Step(obj(AUTHORIZATION_POLICY, name, intent.namespace, annotations=marks, spec=spec)),)
 
 
 def _at_waypoint(intent: Access, target: Target, callers: tuple[Account, ...]) -> dict[str, Any]:

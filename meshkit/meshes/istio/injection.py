@@ -10,6 +10,7 @@ from meshkit.kube.metadata import annotations_of, labels
 from meshkit.kube.pods import all_containers, image_tag
 from meshkit.meshes.injection import Injection, ProxyOrigin
 from meshkit.meshes.istio.ambient.membership import SIDECAR, enrolled, is_ambient
+from meshkit.meshes.istio.meaning.proxy import APP_PROBERS
 from meshkit.meshes.istio.revisions import DEFAULT, INJECT, INJECTION, REVISION, asked
 
 
@@ -43,6 +44,12 @@ def _request(namespace: Object) -> str:
 def _asks(template: Object) -> bool:
     """Whether a pod selects an injector by its own labels."""
     return labels(template).get(INJECT) == "true" or REVISION in labels(template)
+
+
+def agent_probes(pod: Object) -> bool:
+    """Whether the injector has redirected the kubelet's probes to the agent in the sidecar."""
+    sidecars = (each for each in all_containers(pod) if each["name"] == SIDECAR)
+    return any(env["name"] == APP_PROBERS for each in sidecars for env in each.get("env") or ())
 
 
 def _origin(pod: Object) -> ProxyOrigin:

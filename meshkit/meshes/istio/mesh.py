@@ -8,12 +8,12 @@ from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
 from meshkit.meshes.definitions import crds
 from meshkit.meshes.gateway_api.routes import GRPC_ROUTE, HTTP_ROUTE
 from meshkit.meshes.istio import intents, retirement, revisions
-from meshkit.meshes.istio.access import AUTHORIZATION_POLICY
+from meshkit.meshes.istio.access import AUTHORIZATION_POLICY, SHADOW
 from meshkit.meshes.istio.analysis import ANALYZER
 from meshkit.meshes.istio.checks.migration import run as migration
 from meshkit.meshes.istio.checks.table import CHECKS
 from meshkit.meshes.istio.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
-from meshkit.meshes.istio.injection import INJECTION_RULES
+from meshkit.meshes.istio.injection import INJECTION_RULES, agent_probes
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.metrics import METRICS
 from meshkit.meshes.istio.planner import PEER_AUTHENTICATION, PLANNER, VIRTUAL_SERVICE, mutual_tls
@@ -89,5 +89,7 @@ ISTIO = Mesh(
     intent_checks=intents,
     conversion=conversion,
     written_routes=written,
+    shadow=SHADOW,
+    agent_probes=agent_probes,
     to_ambient=migration,
 )

@@ -21,13 +21,26 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from meshkit.facts import Object
 from meshkit.kube.pods import all_containers, workload
-from meshkit.meshes.metrics import UNKNOWN, Link, MetricTable, PeerLabels, Sample, Unreached
+from meshkit.meshes.metrics import (
+    UNKNOWN,
+    Link,
+    MetricTable,
+    Outcome,
+    PeerLabels,
+    Sample,
+    ServerCall,
+    ServerCounters,
+    Unreached,
+)
 
 _REQUESTS, _UNMATCHED = "istio_requests_total", "envoy_listener_no_filter_chain_match"
 INBOUND = "_15006"
 """The end of the inbound listener's address in the names of statistics, for IPv4 and IPv6."""
 REFUSALS = f"{INBOUND}.no_filter_chain_match"
 """The suffix by which ``proxyStatsMatcher`` includes the count of refused connections."""
+_CONNECTIONS = "istio_tcp_connections_opened_total"
+_RBAC = re.compile(r"envoy_http_inbound_[0-9a-fA-F_]*?_(?P<port>[0-9]+)_?_rbac")
+"""Envoy's decisions by access rules (istio.io, Security, Dry Run); its tags are in Istio's bootstrap."""
 _NO_POD = {
     "reporter": "source",
     "destination_workload": UNKNOWN,
@@ -68,6 +81,23 @@ def _links(sample: Sample, pod: Object, namespace: str | None) -> Iterator[Link]
     secured = labels.get("connection_security_policy") == "mutual_tls"
     client = _client(labels) if secured else UNKNOWN
     yield Link(client, workload(pod), "mutual_tls" if secured else "plain")
+
+
+def _server_calls(sample: Sample, pod: Object) -> Iterator[ServerCall]:
+    """Requests by caller and Service, without a port; and decisions of access rules by port alone."""
+    labels, server = sample.labels, workload(pod)
+    if decided := _RBAC.fullmatch(sample.name):
+        port = int(decided["port"])
+        if labels.get("authz_dry_run_result") == "denied":
+            yield ServerCall("", server, "", port, "would_be_denied")
+        elif result := labels.get("authz_enforce_result"):
+            yield ServerCall("", server, "", port, "denied" if result == "denied" else "passed")
+    elif labels.get("reporter") == "destination":
+        secured = labels.get("connection_security_policy") == "mutual_tls"
+        outcome: Outcome = "forbidden" if labels.get("response_code") == "403" else "passed"
+        service = labels.get("destination_service_name", "")
+        named = "" if service == UNKNOWN else service
+        yield ServerCall(_client(labels) if secured else UNKNOWN, server, named, 0, outcome)
 
 
 def _may_refuse(pod: Object) -> bool:
@@ -123,6 +153,13 @@ METRICS = MetricTable(
     ),
     link_counters=(_REQUESTS, _UNMATCHED),
     links=_links,
+    server_calls=ServerCounters(
+        re.compile(f"{_REQUESTS}|{_CONNECTIONS}|{_RBAC.pattern}"),
+        _server_calls,
+        f"{_REQUESTS} and {_CONNECTIONS} of the servers' sidecars, which tell neither port, path nor method;"
+        " denials by envoy_http_inbound_*_rbac, which tells no caller",
+        names_denied=False,
+    ),
     refusal_setting=f"meshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes: ['{REFUSALS}']",
     may_refuse=_may_refuse,
     buckets=_bucket_setting,

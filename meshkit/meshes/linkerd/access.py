@@ -14,14 +14,16 @@ from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Kind, Need, Object, Snapshot
-from meshkit.intent.security import Access
+from meshkit.intent.security import Access, Caller
 from meshkit.kube.manifests import obj
+from meshkit.kube.metadata import annotations_of
 from meshkit.kube.selectors import selects
 from meshkit.kube.steps import Step
 from meshkit.meshes import access
-from meshkit.meshes.access import Account, Target
+from meshkit.meshes.access import Account, Shadow, Target
 from meshkit.meshes.base import cannot
 from meshkit.meshes.gateway_api.routes import HTTP_ROUTE
+from meshkit.meshes.linkerd.meaning.authorization import ALL, INBOUND_POLICY
 from meshkit.meshes.linkerd.traffic.routable import opaque_reason
 
 SERVER = Kind("policy.linkerd.io/v1beta3", "Server")
@@ -30,6 +32,31 @@ MESH_TLS = Kind("policy.linkerd.io/v1alpha1", "MeshTLSAuthentication")
 NETWORK = Kind("policy.linkerd.io/v1alpha1", "NetworkAuthentication")
 _MOST_MATCHES = 64  # of one rule of an HTTPRoute
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_ON_TRIAL = "meshkit.dev/access-mode"
+"""The annotation of a Server that is on trial; its value is ``shadow``."""
+
+
+def _is_shadow(server: Object) -> bool:
+    marked = annotations_of(server).get(_ON_TRIAL) == "shadow"
+    return marked or server["spec"].get("accessPolicy") == "audit"
+
+
+def _enforced(server: Object) -> Object:
+    return {**server, "spec": {**server["spec"], "accessPolicy": "deny"}}
+
+
+def _callers(authentication: Object) -> tuple[Caller, ...]:
+    found = []
+    for each in authentication["spec"].get("identityRefs") or ():
+        space = each.get("namespace") or authentication["metadata"]["namespace"]
+        if each["kind"] == "ServiceAccount":
+            found.append(Caller(namespace=space, service_account=each["name"]))
+        else:
+            found.append(Caller(namespace=each["name"]))
+    return tuple(found)
+
+
+SHADOW = Shadow(SERVER, _is_shadow, _enforced, MESH_TLS, _callers)
 
 
 def needs(intent: Access) -> tuple[Need, ...]:
@@ -42,6 +69,7 @@ def plan(intent: Access, snapshot: Snapshot) -> tuple[Step, ...]:
     target, callers = access.target(intent, snapshot), access.accounts(intent, snapshot)
     _refuse_opaque(intent, target, snapshot)
     _refuse_rival_servers(intent, target, snapshot)
+    _refuse_reopening(intent, target, snapshot)
     objects = [_mesh_tls(intent, callers)]
     if intent.paths or intent.methods:
         objects += _by_route(intent, target)
@@ -70,7 +98,10 @@ def _mesh_tls(intent: Access, callers: tuple[Account, ...]) -> dict[str, Any]:
         else {"kind": "Namespace", "name": caller.namespace}
         for caller in callers
     ]
-    return obj(MESH_TLS, _name(intent), intent.namespace, spec={"identityRefs": references})
+    marks = access.marks(intent)
+    return obj(
+        MESH_TLS, _name(intent), intent.namespace, annotations=marks, spec={"identityRefs": references}
+    )
 
 
 def _policy(intent: Access, name: str, kind: Kind, target: str, who: tuple[Kind, str]) -> dict[str, Any]:
@@ -88,7 +119,29 @@ def _server(intent: Access, target: Target, port: int) -> dict[str, Any]:
         "proxyProtocol": "unknown",
         "accessPolicy": "deny",
     }
-    return obj(SERVER, _server_name(intent, port), intent.namespace, spec=spec)
+    marks = {}
+    if intent.mode == "shadow":
+        spec["accessPolicy"], marks = _policy_on_trial(target), {_ON_TRIAL: "shadow"}
+    return obj(SERVER, _server_name(intent, port), intent.namespace, annotations=marks, spec=spec)
+
+
+def _policy_on_trial(target: Target) -> str:
+    """The accessPolicy that lets in whom the pods let in without a Server.
+
+    ``audit`` lets in everybody, so under another default policy, such as that of strict mutual TLS, the
+    Server keeps that. Whom only the default lets in is counted with it, and is refused once it is ``deny``.
+    """
+    found = {annotations_of(pod).get(INBOUND_POLICY, ALL) for pod in target.pods} or {ALL}
+    if found <= {ALL, "audit"}:
+        return "audit"
+    if len(found) > 1 or "deny" in found:
+        listed = " and ".join(sorted(found))
+        problem = f"a Server replaces the default policy of its pods, which is {listed}."
+        remedy = (
+            "Restart the pods so that all have one default policy, other than deny; or use mode: enforce."
+        )
+        raise BadInput("access.mode", problem, remedy=remedy)
+    return found.pop()
 
 
 def _by_route(intent: Access, target: Target) -> list[dict[str, Any]]:
@@ -172,3 +225,14 @@ def _refuse_rival_servers(intent: Access, target: Target, snapshot: Snapshot) ->
             problem = f"Server {intent.namespace}/{name} already rules port {spec['port']} of its pods."
             remedy = "Delete that Server, or give access by AuthorizationPolicies on it by hand."
             raise BadInput("access.service", problem, remedy=remedy)
+
+
+def _refuse_reopening(intent: Access, target: Target, snapshot: Snapshot) -> None:
+    """Raise an error for a shadow of a port that is closed: its Server would let everybody in again."""
+    mine = {_server_name(intent, port) for port in target.offered}
+    for server in snapshot.of("Server", intent.namespace) if intent.mode == "shadow" else ():
+        if server["metadata"]["name"] in mine and not _is_shadow(server):
+            port = server["spec"]["port"]
+            problem = f"port {port} of its pods is closed already: a shadow would open it to every caller."
+            remedy = "Undo the change that enforced it first, or use mode: enforce."
+            raise BadInput("access.mode", problem, remedy=remedy)

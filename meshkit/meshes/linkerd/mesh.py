@@ -9,7 +9,7 @@ from meshkit.meshes.definitions import crds
 from meshkit.meshes.gateway_api.routes import GRPC_ROUTE, HTTP_ROUTE
 from meshkit.meshes.identity import Identity
 from meshkit.meshes.linkerd import intents, rotation
-from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY
+from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY, SHADOW
 from meshkit.meshes.linkerd.analysis import ANALYZER
 from meshkit.meshes.linkerd.checks.table import CHECKS
 from meshkit.meshes.linkerd.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
@@ -80,5 +80,6 @@ LINKERD = Mesh(
     ),
     intent_checks=intents,
     written_routes=written,
+    shadow=SHADOW,
     aggregated_api="linkerd viz tap",
 )

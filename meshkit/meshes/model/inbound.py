@@ -53,10 +53,15 @@ class Policy:
 
 @dataclass(frozen=True)
 class Authorization:
-    """A request is refused if a ``deny`` policy holds, or if no ``allow`` policy does (None: all pass)."""
+    """A request is refused if a ``deny`` policy holds, or if no ``allow`` policy does (None: all pass).
+
+    The ``shadow`` policies refuse nobody: the proxy counts what they would do if they were the only ones.
+    """
 
     deny: tuple[Policy, ...] = ()
     allow: tuple[Policy, ...] | None = None
+    shadow_deny: tuple[Policy, ...] = ()
+    shadow_allow: tuple[Policy, ...] | None = None
 
 
 @dataclass(frozen=True)

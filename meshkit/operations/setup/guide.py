@@ -26,6 +26,7 @@ from meshkit.kube.kinds import MUTATING_WEBHOOK, WORKLOADS
 from meshkit.meshes import registry
 from meshkit.meshes.injection import webhooks
 from meshkit.observe.callers import Reading, between, read_callers
+from meshkit.operations.access.enforcement import AccessWatch, enforce_access, enforces, risks
 from meshkit.operations.change import apply_steps, history, plan, undo_steps, without_operation
 from meshkit.operations.health import Findings, check
 from meshkit.operations.plan import Change, Plan
@@ -107,11 +108,14 @@ STAGES: tuple[Stage, ...] = (
         "access",
         "Access rules",
         "Defines which accounts may call a service; other callers get status 403. The proposal contains the "
-        "callers that the sidecars have seen: add those that call rarely, such as nightly jobs.",
+        "callers that the sidecars have seen: add those that call rarely, such as nightly jobs. It is on "
+        "trial first: the sidecars count whom it would refuse. Enforced rules are watched and undone "
+        "automatically if a caller is denied.",
         ("mutual-tls",),
         stage_status.access,
         propose_access,
         Access,
+        watched=True,
     ),
     Stage(
         "routes",
@@ -197,7 +201,9 @@ class Setup:
 
         With an earlier snapshot ``before`` (at most about a minute old), calls are counted.
         """
-        kinds = (*_KINDS, *registry.mesh(self.mesh).kinds.all)
+        row = registry.mesh(self.mesh)
+        rules = (row.shadow.kind, row.shadow.holders) if row.shadow else ()
+        kinds = dict.fromkeys((*_KINDS, *row.kinds.all, *rules))
         try:
             seen = snapshot.read(self.cluster, [Need(kind) for kind in kinds])
         except Forbidden as error:
@@ -245,7 +251,10 @@ class Setup:
         chosen = intents or ((proposed,) if proposed else ())
         if not chosen:
             raise BadInput(wanted.name, "this stage has no proposal.", remedy="Pass an intent.")
-        return self._of_stage(wanted, plan(chosen, self.cluster, mesh=self.mesh))
+        made = plan(chosen, self.cluster, mesh=self.mesh)
+        if enforces(made):
+            made = replace(made, findings=(*made.findings, *risks(made, self.cluster, (self.namespace,))))
+        return self._of_stage(wanted, made)
 
     def danger(self, name: str, intents: Sequence[Intent], look: SetupSnapshot) -> str:
         """Describe the risk of these intents, which a person must accept; empty if there is none."""
@@ -275,13 +284,16 @@ class Setup:
     ) -> Change:
         """Apply the plan of a stage.
 
-        Mutual TLS is watched for ``watch_s`` seconds and undone if calls are refused, unless ``force`` is
-        set.
+        Mutual TLS and enforced access rules are watched for ``watch_s`` seconds and undone if calls are
+        refused, unless ``force`` is set.
         """
         wanted = stage(name)
         own = self._of_stage(wanted, plan)
         report = progress or in_notebook()
-        if wanted.watched:
+        if enforces(own):
+            watch = AccessWatch(self.namespace, watch_s, force=force)
+            return enforce_access(own, self.cluster, watch, progress=report)
+        if wanted.intent is MutualTLS:
             return enforce(own, self.cluster, Watching(self.namespace, watch_s, force), progress=report)
         return apply_steps(own, self.cluster, progress=report)
 
@@ -370,6 +382,12 @@ def stage(name: str) -> Stage:
     if name not in by_name:
         raise UnknownName("stage", name, by_name)
     return by_name[name]
+
+
+def is_watched(name: str, plan: Plan) -> bool:
+    """Whether the change of a stage's plan is watched: a plan of access rules only if it enforces one."""
+    wanted = stage(name)
+    return wanted.watched and (wanted.intent is not Access or enforces(plan))
 
 
 def stage_statuses(observed: ClusterObservation) -> tuple[StageStatus, ...]:

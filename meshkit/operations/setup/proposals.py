@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from meshkit.errors import BadInput
 from meshkit.facts import Object
 from meshkit.intent.balancing import ConnectionLimits, LoadBalancing, OutlierDetection
-from meshkit.intent.base import Intent, Part
+from meshkit.intent.base import Intent, Part, is_name
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.rules import Fault, Retries
 from meshkit.intent.security import Access, Caller
 from meshkit.intent.traffic import Route, Version
-from meshkit.kube.metadata import labels
+from meshkit.kube.metadata import annotations_of, identity, labels
 from meshkit.kube.nodes import has_built_in_images
 from meshkit.kube.selectors import selects
+from meshkit.meshes.access import UNTIL
 from meshkit.operations.setup.status import access_rules
 
 if TYPE_CHECKING:
@@ -56,11 +58,14 @@ def samples(intent: Intent) -> Iterator[tuple[str, Intent]]:
 
 
 def propose_access(observed: ClusterObservation) -> Access | None:
-    """Propose an access rule for the first service without one, from the accounts that called it over mutual
-    TLS.
+    """Propose an access rule on trial for the first service, from the accounts that called it over mutual
+    TLS; or to enforce the first rule that is on trial.
 
-    Returns None before calls were measured, and if rules exist, because a person has decided on those.
+    Returns None before calls were measured, and if rules are enforced, because a person has decided on those.
     """
+    on_trial = next(written_on_trial(observed), None)
+    if on_trial is not None:
+        return on_trial.model_copy(update={"mode": "enforce"})
     if observed.calls is None or access_rules(observed):
         return None
     for service in observed.snapshot.of("Service", observed.namespace):
@@ -78,8 +83,50 @@ def propose_access(observed: ClusterObservation) -> Access | None:
                 namespace=observed.namespace,
                 service=service["metadata"]["name"],
                 callers=tuple(Caller(namespace=space, service_account=name) for space, name in places),
+                mode="shadow" if observed.row.shadow else "enforce",
             )
     return None
+
+
+def written_on_trial(observed: ClusterObservation) -> Iterator[Access]:
+    """Read back the rules on trial in the namespace, as far as one ``Access`` writes just these objects."""
+    shadow = observed.row.shadow
+    held = {identity(each): each for each in observed.snapshot.objects}
+    for holder in observed.of(shadow.holders) if shadow else ():
+        for asked in _may_have_written(observed, holder):
+            try:
+                steps = observed.row.planner.plan(asked, observed.snapshot)
+            except BadInput:
+                continue
+            there = [held.get(identity(step.object)) for step in steps]
+            if all(map(_is_written, (step.object for step in steps), there)):
+                yield asked
+                break
+
+
+def _may_have_written(observed: ClusterObservation, holder: Object) -> Iterator[Access]:
+    shadow, name = observed.row.shadow, str(holder["metadata"]["name"])
+    callers = shadow.callers(holder) if shadow else ()
+    for service in observed.snapshot.of("Service", observed.namespace) if callers else ():
+        own = f"{service['metadata']['name']}-"
+        if name.startswith(own) and is_name(name.removeprefix(own)):
+            for port in (None, *(int(each["port"]) for each in service["spec"].get("ports") or ())):
+                yield Access(
+                    namespace=observed.namespace,
+                    service=service["metadata"]["name"],
+                    callers=callers,
+                    port=port,
+                    name=name.removeprefix(own),
+                    mode="shadow",
+                    until=annotations_of(holder).get(UNTIL),
+                )
+
+
+def _is_written(wanted: Object, there: Object | None) -> bool:
+    """Whether an object has the spec and the annotations that a plan writes."""
+    if there is None or there.get("spec") != wanted.get("spec"):
+        return False
+    return annotations_of(wanted).items() <= annotations_of(there).items()
 
 
 def propose_route(observed: ClusterObservation) -> Route | None:

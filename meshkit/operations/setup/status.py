@@ -214,6 +214,11 @@ def tls_mode(observed: ClusterObservation) -> str:
 def access(observed: ClusterObservation) -> StageStatus:
     """Do rules define who may call the services of the namespace?"""
     names = sorted(obj["metadata"]["name"] for obj in access_rules(observed))
+    shadow = observed.row.shadow
+    trials = [title(each) for each in observed.of(shadow.kind) if shadow.is_on(each)] if shadow else []
+    if trials:
+        found = tuple(codes.finding(codes.RULE_ON_TRIAL, where, "refuses nobody yet.") for where in trials)
+        return StageStatus("attention", "on trial: nobody is refused", found)
     if not names:
         return StageStatus("ready", "every meshed caller may call")
     return StageStatus("done", _count(len(names), "rule"))

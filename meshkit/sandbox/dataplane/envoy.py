@@ -200,6 +200,8 @@ def access_log(direction: Literal["inbound", "outbound"], latency_until: str) ->
         "owner": "%METADATA(ROUTE:meshkit:owner)%",
         "server": "%METADATA(ROUTE:meshkit:server)%",
         "policy": "%DYNAMIC_METADATA(envoy.filters.http.rbac:enforced_effective_policy_id)%",
+        "shadow_deny": _shadow_result("deny"),
+        "shadow_allow": _shadow_result("allow"),
         "details": "%RESPONSE_CODE_DETAILS%",
         "upstream": "%UPSTREAM_HOST%",
         "local": "%DOWNSTREAM_LOCAL_ADDRESS%",
@@ -212,6 +214,11 @@ def access_log(direction: Literal["inbound", "outbound"], latency_until: str) ->
         "grpc": "%GRPC_STATUS_NUMBER%",
     }
     return _stdout(fields)
+
+
+def _shadow_result(action: str) -> str:
+    """Return the log format of what the rules of an action that only count would have done."""
+    return f"%DYNAMIC_METADATA(envoy.filters.http.rbac:istio_dry_run_{action}_shadow_engine_result)%"
 
 
 def connection_log(server: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from meshkit.errors import BadInput, MeshkitError
 from meshkit.meshes import registry
-from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, Stage
+from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, Stage, is_watched
 from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.plan_html import no_plan_card, plan_card
 from meshkit.views.report import STYLE
@@ -329,7 +329,8 @@ class SetupWizard(LiveBox):
 
     def _show_run(self) -> None:
         run = self._run
-        lines = run.lines() if run else setup_html.planned_lines(self._plan, watched=self._stage.watched)
+        watched = self._plan is not None and is_watched(self._stage.name, self._plan)
+        lines = run.lines() if run else setup_html.planned_lines(self._plan, watched=watched)
         log = list(run.log) if run else []
         note = run.words() if run else f"0 of {len(lines)} done" if lines else ""
         set_html(self._progress, setup_html.progress_card(lines, log, note) if lines or log else Markup(""))

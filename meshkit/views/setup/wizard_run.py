@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from meshkit.cluster.executor import Progress
 from meshkit.operations.pause_control import PauseControl
 from meshkit.operations.progress import Event, WatchStarted
-from meshkit.operations.setup.guide import stage
+from meshkit.operations.setup.guide import is_watched
 from meshkit.views.setup.setup_html import LOG_LINES, ProgressLine, clock, planned_lines
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Run:
         def work(run: Run) -> str:
             return str(setup.apply(name, plan, progress=run._pause_control, force=force))
 
-        return cls("apply", work, planned_lines(plan, watched=stage(name).watched), news)
+        return cls("apply", work, planned_lines(plan, watched=is_watched(name, plan)), news)
 
     @classmethod
     def undo(cls, setup: Setup, name: str, news: Callable[[], None]) -> Run:

@@ -155,6 +155,10 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
     "mutual-tls-mesh": (("istio", "linkerd"), MutualTLS(mode="strict")),
     "mutual-tls-namespace": (("istio", "linkerd"), MutualTLS(mode="permissive", namespace="shop")),
     "access": (("istio", "linkerd"), Access(namespace="shop", service="pay", callers=CALLERS)),
+    "access-shadow": (
+        ("istio", "linkerd"),
+        Access(namespace="shop", service="pay", callers=CALLERS, mode="shadow", until="2027-03-31"),
+    ),
     "access-paths": (
         ("istio", "linkerd"),
         Access(

@@ -14,6 +14,7 @@ from meshkit.meshes.base import MeshPlanner
 from meshkit.meshes.istio import planner as istio
 from meshkit.meshes.linkerd import planner as linkerd
 from meshkit.meshes.linkerd.access import SERVER
+from meshkit.meshes.linkerd.meaning.authorization import INBOUND_POLICY
 
 PLANNERS = pytest.mark.parametrize("planner", [istio.PLANNER, linkerd.PLANNER], ids=lambda p: p.mesh)
 CLIENT = Caller(namespace="shop", service_account="client")
@@ -155,3 +156,36 @@ paths: [/api/*]
 methods: [GET]
 """
     assert load_intents(text) == [access(port=80, paths=("/api/*",), methods=("GET",))]
+
+
+def on_trial(*default_policies: str, servers: tuple[Any, ...] = ()) -> str:
+    """The accessPolicy of Linkerd's Server in shadow mode, for pods with these default policies."""
+    pods = []
+    for number, policy in enumerate(default_policies):
+        made = pod()
+        made["metadata"] |= {"name": f"web-{number}", "annotations": {INBOUND_POLICY: policy}}
+        pods.append(made)
+    steps = linkerd.PLANNER.plan(access(mode="shadow"), Snapshot((service(), *pods, *servers)))
+    return str(steps[-1].object["spec"]["accessPolicy"])
+
+
+def test_a_shadow_lets_in_nobody_whom_the_pods_refuse() -> None:
+    assert on_trial("all-unauthenticated") == on_trial("audit", "all-unauthenticated") == "audit"
+    assert on_trial("all-authenticated", "all-authenticated") == "all-authenticated"
+    for policies in (("deny",), ("all-authenticated", "all-unauthenticated")):
+        with pytest.raises(BadInput, match=r"access\.mode"):
+            on_trial(*policies)
+
+
+def test_linkerd_does_not_open_a_closed_port_for_a_shadow() -> None:
+    enforced = linkerd.PLANNER.plan(access(), Snapshot((service(), pod())))[-1].object
+    with pytest.raises(BadInput, match="is closed already"):
+        on_trial("all-unauthenticated", servers=(enforced,))
+    shadow = linkerd.PLANNER.plan(access(mode="shadow"), Snapshot((service(), pod())))[-1].object
+    assert on_trial("all-unauthenticated", servers=(shadow,)) == "audit"
+
+
+@pytest.mark.parametrize("until", ["2027-02-30", "soon", "31.3.2027"])
+def test_an_end_that_is_no_date_is_refused(until: str) -> None:
+    with pytest.raises(BadInput, match=r"access\.until.*is not a date"):
+        access(until=until)

@@ -107,9 +107,7 @@ def test_istio_judges_callers(tmp_path: Path) -> None:
         beside = [dry, policy(action="CUSTOM", name="ext"), policy(by(requestPrincipals=["*"]), name="jwt")]
         assert await who(*beside) == [403, 403, 403]
         reasons = [problem.message for problem in istio_authorization.problems(mesh.registry())]
-        assert [reason.split(":")[0] for reason in reasons] == [
-            *("action CUSTOM", "requestPrincipals", "annotation istio.io/dry-run")
-        ]
+        assert [reason.split(":")[0] for reason in reasons] == ["action CUSTOM", "requestPrincipals"]
 
     run("istio", tmp_path, body)
 
@@ -145,6 +143,28 @@ def test_istio_judges_requests_and_counts_the_refused(tmp_path: Path) -> None:
             page = mesh.metrics["web-v2"].exposition()
             assert total(page, "istio_requests_total", *denied, 'security_policy="mutual_tls"') > 5
             assert total(page, "istio_requests_total", *denied, *plain) == 2
+
+        await mesh.eventually(counted)
+
+    run("istio", tmp_path, body)
+
+
+def test_istio_counts_what_a_policy_on_trial_would_refuse_and_refuses_nobody(tmp_path: Path) -> None:
+    async def body(mesh: MiniMesh) -> None:
+        only_v2(mesh)
+        dry = policy(by(serviceAccounts=["shop/client"]))
+        dry["metadata"]["annotations"] = {"istio.io/dry-run": "true"}
+        mesh.objects["authorizationpolicies"] = [dry]
+        await mesh.apply()
+        asked = [await status(mesh, *each) for each in (*EVERYONE, *EVERYONE, *EVERYONE)]
+        assert asked == [200] * 9
+        name, allow = "envoy_http_inbound_0_0_0_0_8080_rbac", 'authz_dry_run_action="allow"'
+
+        def counted() -> None:
+            page = mesh.metrics["web-v2"].exposition()
+            assert total(page, name, allow, 'result="denied"') >= 5  # a connection from before has one more
+            assert total(page, name, allow, 'result="allowed"') >= 2
+            assert total(page, name, "authz_enforce_result") == 0
 
         await mesh.eventually(counted)
 

@@ -38,14 +38,20 @@ _Matcher = Callable[[str, str], StringMatch]
 
 def authorization_of(registry: Registry, pod: Object, protocol: PortProtocol = "http") -> Authorization:
     """All policies that hold for a pod's ports of a protocol."""
-    by_action: dict[str, list[Policy]] = {"ALLOW": [], "DENY": []}
+    found: dict[tuple[str, bool], list[Policy]] = {}
     domains = trust_domains(registry)
     for namespace in dict.fromkeys((registry.root_namespace, pod["metadata"]["namespace"])):
         for item in registry.of("authorizationpolicies", namespace):
             action = _spec(item).get("action", "ALLOW")
-            if action in by_action and not is_dry(item) and holds_for(item, pod):
-                by_action[action].append(policy_of(item, protocol, domains))
-    return Authorization(tuple(by_action["DENY"]), tuple(by_action["ALLOW"]) or None)
+            if action in ("ALLOW", "DENY") and holds_for(item, pod):
+                found.setdefault((action, is_dry(item)), []).append(policy_of(item, protocol, domains))
+
+    def of(action: str, dry: bool) -> tuple[Policy, ...]:
+        return tuple(found.get((action, dry), ()))
+
+    return Authorization(
+        of("DENY", False), of("ALLOW", False) or None, of("DENY", True), of("ALLOW", True) or None
+    )
 
 
 def problems(registry: Registry) -> tuple[Problem, ...]:
@@ -71,8 +77,6 @@ def _without_effect(item: Object) -> Iterable[str]:
             yield "action AUDIT: the sandbox writes no audit log, and the policy rejects no request."
     if spec.get("targetRef") or spec.get("targetRefs"):
         yield "targetRefs: they select gateways and waypoints; sidecars ignore the policy."
-    if is_dry(item):
-        yield f"annotation {DRY_RUN}: the policy is not enforced, and no result is counted."
     for rule in spec.get("rules") or ():
         yield from _unjudged(rule)
 

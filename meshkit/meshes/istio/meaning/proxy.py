@@ -27,3 +27,6 @@ PROXY = Proxy(
     revision_mark="istio.io/rev",
     pod_labels=((TLS_MODE_LABEL, TLS_MODE),),
 )
+
+APP_PROBERS = "ISTIO_KUBE_APP_PROBERS"
+"""The variable of a sidecar whose agent answers the kubelet's probes: its value has the application's own."""

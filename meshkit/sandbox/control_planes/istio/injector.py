@@ -10,13 +10,15 @@ import yaml
 
 from meshkit.kube import yaml_input
 from meshkit.kube.metadata import annotations_of, labels
-from meshkit.meshes.istio.meaning.proxy import PROXY, TLS_MODE, TLS_MODE_LABEL
+from meshkit.meshes.istio.meaning.proxy import APP_PROBERS, PROXY, TLS_MODE, TLS_MODE_LABEL
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
 from meshkit.sandbox.control_planes.istio.listener_stats import PROXY_CONFIG
 
 _NEVER = {"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 _INJECT = "sidecar.istio.io/inject"
+_REWRITE = "sidecar.istio.io/rewriteAppHTTPProbers"
+_PROBES = {"readinessProbe": "readyz", "livenessProbe": "livez", "startupProbe": "startupz"}
 _OWN_CONFIG = "proxy.istio.io/config"
 """The annotation of a pod with its own part of the proxy config."""
 
@@ -41,7 +43,10 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
             "image": f"docker.io/istio/proxyv2:{injector.version}",
             "args": ["proxy", "sidecar", "--domain", "$(POD_NAMESPACE).svc.cluster.local"],
             "restartPolicy": "Always",
-            "env": [{"name": PROXY_CONFIG, "value": _proxy_config(pod, injector.mesh_config)}],
+            "env": [
+                {"name": PROXY_CONFIG, "value": _proxy_config(pod, injector.mesh_config)},
+                *_app_probers(pod),
+            ],
             "ports": [{"containerPort": 15090, "name": "http-envoy-prom", "protocol": "TCP"}],
             "resources": {
                 "requests": {"cpu": "100m", "memory": "128Mi"},
@@ -61,6 +66,22 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
             "sidecar.istio.io/status": json.dumps(status, separators=(",", ":")),
         },
     )
+
+
+def _app_probers(pod: Object) -> list[dict[str, str]]:
+    """Return the variable that says which probes the agent answers in place of the application.
+
+    Here the kubelet asks the application, past the proxy; either way no access rule sees a probe.
+    """
+    if annotations_of(pod).get(_REWRITE) == "false":
+        return []
+    probes = {
+        f"/app-health/{container['name']}/{path}": container[name]
+        for container in pod["spec"].get("containers") or ()
+        for name, path in _PROBES.items()
+        if container.get(name)
+    }
+    return [{"name": APP_PROBERS, "value": json.dumps(probes, separators=(",", ":"))}] if probes else []
 
 
 def _proxy_config(pod: Object, mesh_config: str) -> str:

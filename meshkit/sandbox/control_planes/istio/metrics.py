@@ -48,7 +48,7 @@ _NOWHERE = ("PassthroughCluster", "BlackHoleCluster")
 class IstioSeries:
     """Counts requests like Istio's stats filter; with ``listeners``, refused connections like Envoy."""
 
-    families = (
+    _own = (
         Family("istio_requests_total", "counter", "requests total"),
         Family("istio_tcp_connections_opened_total", "counter", "tcp connections opened total"),
         Family("istio_tcp_connections_closed_total", "counter", "tcp connections closed total"),
@@ -61,6 +61,12 @@ class IstioSeries:
         self._peers = peers
         self.zeros = (_REFUSED,) if listeners else ()
         self._cache: dict[tuple[Any, ...], Labels] = {}
+        self._of_ports: dict[str, Family] = {}
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The metric families, with one for the access rules of each port that has any."""
+        return (*self._own, *self._of_ports.values())
 
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
         """Return the counters that a request or a refused connection increments."""
@@ -70,7 +76,15 @@ class IstioSeries:
             labels = tuple(pair for pair in self._request(entry) if pair[0] not in _OF_REQUESTS)
             events = ("opened", "closed") if is_connection(entry) else ()
             return [(f"istio_tcp_connections_{event}_total", labels) for event in events]
-        return [("istio_requests_total", self._request(entry))]
+        return [("istio_requests_total", self._request(entry)), *self._decided(entry)]
+
+    def _decided(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
+        """Return Envoy's counters of access rules; their name has the address of the port's listener."""
+        for labels in _decisions(entry):
+            port = str(entry.get("local") or "").rpartition(":")[2]
+            name = f"envoy_http_inbound_0_0_0_0_{port}_rbac"
+            self._of_ports.setdefault(name, Family(name, "counter", "decisions of access rules"))
+            yield name, labels
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
         """Return the labels of the request's duration, or None for a connection without a request."""
@@ -122,6 +136,18 @@ class IstioSeries:
             ("connection_security_policy", UNKNOWN if outbound else "mutual_tls" if secured else "none"),
         ]
         return tuple(labels)
+
+
+def _decisions(entry: Mapping[str, Any]) -> Iterable[Labels]:
+    """Return what access rules decided about a request, and what those on trial would have decided."""
+    if entry["dir"] != "inbound":
+        return
+    refused = str(entry.get("details") or "").startswith("rbac_access_denied")
+    if refused or entry.get("policy"):
+        yield (("authz_enforce_result", "denied" if refused else "allowed"),)
+    for action in ("deny", "allow"):
+        if result := entry.get(f"shadow_{action}"):
+            yield (("authz_dry_run_action", action), ("authz_dry_run_result", str(result)))
 
 
 def _chosen(entry: Mapping[str, Any], outbound: bool) -> str:

@@ -1,7 +1,8 @@
 """Renders authorization rules as Envoy's RBAC filters.
 
 Every inbound filter chain of HTTP has two empty RBAC filters, first for denying and then for allowing rules;
-each route configures them with its own rules. The filters of a TCP port contain their rules.
+each route configures them with its own rules. The filters of a TCP port contain their rules, without the
+shadow ones, of which connections count no result.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from meshkit.sandbox.dataplane.render.matches import string_matcher
 from meshkit.sandbox.dataplane.render.wire import JSON, TYPE, http_filter
 
 DENY, ALLOW = "deny", "allow"
+SHADOW = "istio_dry_run_"
+"""The prefix of the names of shadow results, as istiod writes it (builder.go of pilot/pkg/security/authz)."""
 _OF_CALLER = {"identity", "source_ip", "remote_ip"}
 _HEADERS = {"method": ":method", "host": ":authority"}
 _RBAC = TYPE + "extensions.filters.http.rbac.v3."
@@ -26,11 +29,16 @@ def rbac_filters() -> list[JSON]:
 
 
 def route_rbac(model: Authorization) -> JSON:
-    """Return a route's per-filter configuration with its authorization rules."""
-    filled = {
-        name: {"@type": _RBAC + "RBACPerRoute", "rbac": {"rules": rules}}
-        for name, rules in _both(model).items()
-    }
+    """Return a route's per-filter configuration with its authorization rules, and those that only count."""
+    shadows = _both(model.shadow_deny, model.shadow_allow)
+    rules = _both(model.deny, model.allow)
+    filled: JSON = {}
+    for name in (DENY, ALLOW):
+        rbac: JSON = {"rules": rules[name]} if name in rules else {}
+        if name in shadows:
+            rbac |= {"shadow_rules": shadows[name], "shadow_rules_stat_prefix": f"{SHADOW}{name}_"}
+        if rbac:
+            filled[name] = {"@type": _RBAC + "RBACPerRoute", "rbac": rbac}
     return {"typed_per_filter_config": filled} if filled else {}
 
 
@@ -41,17 +49,17 @@ def connection_rbac(model: Authorization) -> list[JSON]:
             "name": "envoy.filters.network.rbac",
             "typed_config": {"@type": _NETWORK_RBAC, "stat_prefix": f"{name}.", "rules": rules},
         }
-        for name, rules in _both(model).items()
+        for name, rules in _both(model.deny, model.allow).items()
     ]
 
 
-def _both(model: Authorization) -> dict[str, JSON]:
+def _both(deny: tuple[Policy, ...], allow: tuple[Policy, ...] | None) -> dict[str, JSON]:
     """Render the denying and the allowing rules, if there are any."""
     found: dict[str, JSON] = {}
-    if model.deny:
-        found[DENY] = _rules("DENY", model.deny)
-    if model.allow is not None:
-        found[ALLOW] = _rules("ALLOW", model.allow)
+    if deny:
+        found[DENY] = _rules("DENY", deny)
+    if allow is not None:
+        found[ALLOW] = _rules("ALLOW", allow)
     return found
 
 

@@ -1,0 +1,1 @@
+"""The commands about who may call whom: the mesh's identity, and access rules."""
