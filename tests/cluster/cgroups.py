@@ -86,10 +86,10 @@ def end(place: Place, part: str = "") -> None:
         time.sleep(0.1)
 
 
-def remove(place: Place) -> None:
-    """Remove the cluster's cgroups, whose processes have ended, in every hierarchy."""
+def remove(place: Place, part: str = "") -> None:
+    """Remove the cgroups of the cluster or of one part, whose processes have ended, in every hierarchy."""
     for hierarchy in (*hierarchies(), ROOT / "unified"):
-        whole = hierarchy / place.name
+        whole = hierarchy / place.name / part
         until = time.monotonic() + END_S
         for folder, _, _ in os.walk(whole, topdown=False):
             _remove_one(Path(folder), until)

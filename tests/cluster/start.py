@@ -100,13 +100,15 @@ def start_nodes(place: Place, archive: Path, names: tuple[str, ...] = NODES) -> 
 
 
 def cut_power(place: Place, name: str) -> None:
-    """End every process of a node at the same instant, its containers' too, as a power cut does."""
+    """End every process of a node, its containers' too, and what only the kernel knew of them."""
     cgroups.end(place, name)
+    cgroups.remove(place, name)
 
 
 def restore_power(place: Place, name: str) -> None:
     """Start a node again, with what was on its disk."""
     shutil.rmtree(place.folder / f"node-{name}" / node.VOLATILE)
+    cgroups.create(place)
     start_nodes(place, images.archive(), (name,))
 
 

@@ -182,7 +182,12 @@ def test_access_lets_in_whom_it_names_and_its_undo_restores(walk: Walk) -> None:
     since_s = time.time()
     callers = (Caller(namespace="shop", workload="client"),)
     wanted = Access(namespace="shop", service="web", port=8080, callers=callers)
-    made = change.apply(change.plan(wanted, walk.cluster, mesh="istio"), walk.cluster)
+    planned = change.plan(wanted, walk.cluster, mesh="istio")
+    assert planned.effects is not None
+    told = [each for each in planned.effects.changed if "403" in str(each.after)]
+    assert "shop/tester" in {caller for each in told for caller in each.callers}
+    assert "shop/client" not in {caller for each in told for caller in each.callers}
+    made = change.apply(planned, walk.cluster)
     walk.wait_for(lambda seen: statuses(seen) == {403}, TESTER)
     assert walk.refused(TESTER)
     assert not walk.refused(CLIENT)

@@ -230,17 +230,24 @@ def _sent(verb: Verb, name: str, cluster: Cluster, choice: ClusterChoice, *, as_
     if state.ended:
         raise has_ended(state, verb, choice.words)
     send_command(name, verb, cluster)
-    runner = runner_of(state.release, cluster)
+    if runner := runner_of(state.release, cluster):
+        return _show_sent(verb, name, runner, cluster, choice, as_json=as_json)
+    text = f"Stored {verb} for release {name} on cluster {cluster}, without effect yet.\n"
+    facts = {"release": name, "sent": verb, "runner": None, "cluster": asdict(cluster.ref)}
+    show(facts, text + no_runner(state, choice), as_json=as_json)
+    return Undecided.exit_code
+
+
+def _show_sent(
+    verb: Verb, name: str, runner: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool
+) -> int:
     text = (
         f"Sent {verb} to release {name} on cluster {cluster}; "
         f"`meshkit release status {name}{choice.words}` shows the effect."
     )
-    if runner is None:
-        text = f"Stored {verb} for release {name} on cluster {cluster}, without effect yet.\n"
-        text += no_runner(state, choice)
     facts = {"release": name, "sent": verb, "runner": runner, "cluster": asdict(cluster.ref)}
     show(facts, text, as_json=as_json)
-    return 0 if runner else Undecided.exit_code
+    return 0
 
 
 def no_runner(state: ReleaseState, choice: ClusterChoice) -> str:
@@ -260,7 +267,7 @@ def no_runner(state: ReleaseState, choice: ClusterChoice) -> str:
     "--force",
     is_flag=True,
     help="Roll back although no process runs the release, no ready pod of the stable version is known, or "
-    "others have changed the weights.",
+    "others have changed the weights; wait for the Lease of a process that may have died.",
 )
 @mesh_option
 @cluster_options
@@ -278,7 +285,7 @@ def rollback_command(
     """
     from meshkit.operations.change import apply
     from meshkit.operations.release.restoring.rollback import plan_rollback
-    from meshkit.operations.release.runner import release_state, runner_of
+    from meshkit.operations.release.runner import release_state
 
     given = given_name(name, file)
     cluster = choice.connect()
@@ -287,8 +294,11 @@ def rollback_command(
         state: ReleaseState | None = release_state(chosen, cluster)
     except (ReleaseLost, UnknownName):
         state = None
-    if state is not None and not state.ended and not (force and runner_of(state.release, cluster) is None):
-        return _sent("rollback", chosen, cluster, choice, as_json=as_json)
+    if state is not None and not state.ended:
+        if not force:
+            return _sent("rollback", chosen, cluster, choice, as_json=as_json)
+        if runner := _rolling_back(state, cluster):
+            return _show_sent("rollback", chosen, runner, cluster, choice, as_json=as_json)
     plan = plan_rollback(load_release(file) if file else chosen, cluster, mesh=mesh, force=force)
     if not as_json:
         echo(plan)
@@ -296,6 +306,18 @@ def rollback_command(
         change = apply(plan, cluster)
     show_change(change, choice, as_json=as_json)
     return 0
+
+
+def _rolling_back(state: ReleaseState, cluster: Cluster) -> str | None:
+    """The process that carries the rollback of a release out, or None if none runs it any more."""
+    from meshkit.operations.release.runner import runner_of, send_command, wait_for_runner
+
+    runner = runner_of(state.release, cluster)
+    if runner is None:
+        return None
+    send_command(state.release.name, "rollback", cluster)
+    now = wait_for_runner(state, cluster)
+    return runner if now.ended or runner_of(now.release, cluster) else None
 
 
 COMMANDS = (

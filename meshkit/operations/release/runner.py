@@ -130,6 +130,22 @@ def runner_of(release: Release, cluster: Cluster) -> str | None:
     return holder_of(cluster, _lock_name(release))
 
 
+def wait_for_runner(state: ReleaseState, cluster: Cluster, clock: Clock | None = None) -> ReleaseState:
+    """Wait until a release has ended or no process runs it, and return its state then.
+
+    A process that was killed holds its Lease until it expires; one that lives carries a command out in its
+    next iteration. After the duration of a Lease, the state is returned whatever it is.
+    """
+    from meshkit.operations.clock import SystemClock
+
+    clock = clock or SystemClock()
+    until_s = clock.now() + _lease_s(state.release) + 2
+    while not state.ended and runner_of(state.release, cluster) and clock.now() < until_s:
+        clock.sleep(1)
+        state = release_state(state.release.name, cluster)
+    return state
+
+
 def running_state(release_name: str, cluster: Cluster) -> ReleaseState | None:
     """Read the latest run of a release if it has not ended, else return None."""
     state = _latest(release_name, cluster)
@@ -165,11 +181,15 @@ def hold_lock(cluster: Cluster, release: Release, clock: Clock | None = None) ->
 
     name = _lock_name(release)
     lock = Lock(cluster, name)
-    _take(lock, cluster, name, max(LEASE_S, 3 * release.look_s), clock or SystemClock())
+    _take(lock, cluster, name, _lease_s(release), clock or SystemClock())
     try:
         yield lock
     finally:
         lock.release()
+
+
+def _lease_s(release: Release) -> float:
+    return max(LEASE_S, 3 * release.look_s)
 
 
 def _lock_name(release: Release) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from meshkit.cli import main
 from meshkit.cluster import connect as connecting
+from meshkit.cluster.lock import Lock
 from tests.unit.release.stage import Stage
 
 
@@ -173,6 +174,18 @@ def test_a_release_whose_process_has_died_is_ended_by_force(
     assert "`meshkit release rollback web-v2 --force`" in capsys.readouterr().out
     assert run("release", "rollback", "web-v2", "--force") == 0
     assert stage.fake.weights() == (100, 0)
+
+
+def test_force_waits_until_the_lease_of_a_killed_process_has_expired(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Until then it could be alive, and a command would only be stored."""
+    stage.run_until_killed(lambda state: state.step == 1)
+    Lock(stage.cluster, "release-shop-web").acquire(1.0)
+    assert run("release", "rollback", "web-v2", "--force") == 0
+    assert stage.fake.weights() == (100, 0)
+    assert "1 step done" in capsys.readouterr().out
+    assert stage.state.ended
 
 
 def test_evidence_is_exported_and_a_changed_byte_is_an_error(
