@@ -52,6 +52,8 @@ def cases() -> Iterator[tuple[Case, bool]]:
     watched = partial(Case, percent=95.0, watched=True, look_s=30.0)
     yield watched("idle stable 10 % faster", partial(_idle, 1.1)), False
     yield watched("idle stable 5 % faster", partial(_idle, 1.05)), False
+    for percent in (1.0, 0.2):
+        yield watched(f"leak of {percent:g} % a minute", partial(_leaking, percent)), True
     alone = partial(Case, percent=100.0, alone=True, minutes=10.0)
     yield alone("alone, a stall of a second", _stalled), False
     yield Case("cold pods", _cold, look_s=30.0, minutes=30.0), False
@@ -150,6 +152,11 @@ def _longer_tail(times: float, _: np.random.Generator) -> tuple[Version, Version
 
 def _idle(times: float, _: np.random.Generator) -> tuple[Version, Version]:
     return Version(_pods(8), slower=lambda _: 1 / times), Version(_pods(8))
+
+
+def _leaking(percent: float, _: np.random.Generator) -> tuple[Version, Version]:
+    """The canary becomes slower by so many percent a minute."""
+    return Version(_pods(8)), Version(_pods(8), slower=lambda at_s: 1 + percent / 100 * at_s / 60)
 
 
 def _cold(_: np.random.Generator) -> tuple[Version, Version]:

@@ -276,8 +276,8 @@ CANARY_ELSEWHERE = Code(
     "MK1608",
     "warning",
     "Most of the canary's pods stand in other zones, or on other kinds of nodes, than the stable version's.",
-    "A slower zone or node is taken for a slower version, so a good version is rolled back or a worse one"
-    " promoted.",
+    "Latencies are compared within zones where both versions have pods, and others do not count. Without such"
+    " a zone, and for kinds of nodes and failures, a worse place is taken for a worse version.",
     "Spread both versions over the same zones and kinds of nodes, or run more pods of the canary.",
 )
 BUCKETS_KEPT = Code(

@@ -1,6 +1,7 @@
 """Find a canary whose pods stand elsewhere than those of the stable version, before the start of a release.
 
-A slower zone or another kind of node would be taken for a slower version; no traffic tells the two apart.
+Another kind of node, or a zone without pods of the other version, would be taken for a slower version; no
+traffic tells the two apart. Latencies in other zones are compared within them.
 """
 
 from __future__ import annotations
@@ -33,10 +34,14 @@ def elsewhere(release: Release, route: WeightedRoute, snapshot: Snapshot) -> Ite
             for version in (release.stable, release.canary)
         )
         if stable and canary and _apart(stable, canary) > MOST_APART:
+            common = ", ".join(sorted(stable.keys() & canary.keys())) if label == ZONE else ""
+            effect = "What the place does to latency and errors"
+            if common:
+                effect = f"Latencies are compared in {common} only; what the place does to errors"
             message = (
                 f"{release.canary}'s pods stand in other {place} than {release.stable}'s: {release.canary} in"
-                f" {_listed(canary)}, {release.stable} in {_listed(stable)}. What the place does to latency"
-                f" and errors would be taken for {release.canary}'s."
+                f" {_listed(canary)}, {release.stable} in {_listed(stable)}. {effect} would be taken for"
+                f" {release.canary}'s."
             )
             remedy = (
                 f"Spread both over the same {place} (topologySpreadConstraints), with as many pods of"
