@@ -19,7 +19,7 @@ from meshkit.operations import change
 from meshkit.operations.setup.guide import Setup
 from meshkit.operations.undo import undo
 from meshkit.sandbox.control_planes.istio.metrics import IstioSeries
-from tests.cluster import inventory, telemetry
+from tests.cluster import fields, inventory, telemetry
 from tests.cluster.walk import (
     BATCH,
     CLIENT,
@@ -161,6 +161,10 @@ def test_requests_with_a_header_take_their_own_way(walk: Walk) -> None:
     assert walk.explained("--header", f"{header}={value}", caller=TESTER) == {"v2": 100}
     assert walk.explained(caller=CLIENT) == {"v1": 100}
     walk.made.append(walk.newest_change())
+
+
+def test_the_fields_of_a_route_and_of_a_policy_are_obeyed(walk: Walk) -> None:
+    fields.require_fields(walk)
 
 
 def test_a_pod_that_fails_is_ejected(walk: Walk) -> None:

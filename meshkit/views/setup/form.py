@@ -2,8 +2,8 @@
 
 Labels, limits and help come from the fields of the intent's model, and the reason why a mesh does not support
 a field comes from the mesh's planner. An optional part is a checkbox that shows the inputs of the part. Lists
-and mappings are written as one line of YAML, with the same syntax as in a file of intents; a mapping may also
-be given as the path of a YAML file.
+of parts, such as rules, and mappings, such as shares, have a row for each entry. Lists of words are one line
+as in a file of intents; a mapping of any values is too, or the path of a YAML file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from meshkit.errors import BadInput
 from meshkit.intent.base import Intent, Part
 from meshkit.intent.document import load_values
 from meshkit.kube import yaml_input
+from meshkit.views.setup.rows import UNSET, FieldInput, PartFields, RowsInput
 
 _NOTHING = "(not set)"
 _LABEL = {"description_width": "190px"}
@@ -33,7 +34,7 @@ class IntentForm(widgets.VBox):  # type: ignore[misc]
         self, intent: Intent, cannot: Mapping[str, str], changed: Callable[[], None] = lambda: None
     ) -> None:
         self._model = type(intent)
-        self._inputs: dict[str, _Input | _PartInput] = {}
+        self._inputs: dict[str, FieldInput] = {}
         self._filling = False
         rows = []
         for name, field in self._model.model_fields.items():
@@ -48,7 +49,7 @@ class IntentForm(widgets.VBox):  # type: ignore[misc]
     def read(self) -> Intent:
         """The intent. Raises ``BadInput`` with the name of an invalid field."""
         given = {name: one.read() for name, one in self._inputs.items()}
-        return self._model(**{name: value for name, value in given.items() if value is not _UNSET})
+        return self._model(**{name: value for name, value in given.items() if value is not UNSET})
 
     def fill(self, intent: Intent) -> None:
         """Show another intent, without calling ``changed``."""
@@ -63,15 +64,40 @@ class IntentForm(widgets.VBox):  # type: ignore[misc]
             one.lock(locked)
 
 
-_UNSET = object()
-
-
-def _input(name: str, field: FieldInfo, value: Any, cannot: Mapping[str, str]) -> _Input | _PartInput:
+def _input(name: str, field: FieldInfo, value: Any, cannot: Mapping[str, str]) -> FieldInput:
     """Create the input for the type of a field."""
     model, optional = _plain_type(field.annotation)
-    if optional and isinstance(model, type) and issubclass(model, Part):
+    if optional and _is_part(model):
         return _PartInput(name, field, model, value, cannot)
+    if kind := _entry_type(model):
+        reason = cannot.get(name, "")
+        hint = _help(field.description or "", reason)
+        keyed = get_origin(model) is Mapping
+        rows = RowsInput(name, field, kind, _nested, hint, keyed=keyed, reason=reason)
+        rows.fill(value)
+        return rows
     return _Input(name, field, value, cannot)
+
+
+def _nested(name: str, field: FieldInfo, value: Any) -> FieldInput:
+    return _input(name, field, value, {})
+
+
+def _entry_type(model: Any) -> type | None:
+    """The type of the entries that have a row each; None for any other field.
+
+    These are parts in a list, and parts, texts or percentages in a mapping.
+    """
+    origin, inner = get_origin(model), [_plain_type(each)[0] for each in get_args(model)]
+    if origin is tuple and _is_part(inner[0]):
+        return inner[0]  # type: ignore[no-any-return]
+    if origin is Mapping and (inner[1] in (str, float) or _is_part(inner[1])):
+        return inner[1]  # type: ignore[no-any-return]
+    return None
+
+
+def _is_part(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, Part)
 
 
 class _Input:
@@ -82,7 +108,8 @@ class _Input:
         self._type, self._optional = _plain_type(field.annotation)
         self._reason = cannot.get(name, "")
         self.barred = bool(self._reason)
-        self._choices = [c for c in get_args(self._type) if f"{name}: {c}" not in cannot]
+        offered = (True, False) if self._type is bool else get_args(self._type)
+        self._choices = [each for each in offered if f"{name}: {each}" not in cannot]
         self._lacking = {
             k.removeprefix(f"{name}: "): v for k, v in cannot.items() if k.startswith(f"{name}: ")
         }
@@ -106,12 +133,12 @@ class _Input:
         self.widget.disabled = locked or self.barred
 
     def read(self) -> Any:
-        """The value of the field; ``_UNSET`` if the field's default applies."""
+        """The value of the field; ``UNSET`` if the field's default applies."""
         value = self.widget.value
         if isinstance(self.widget, widgets.Checkbox | widgets.BoundedIntText):
             return value
         if isinstance(self.widget, widgets.Dropdown):
-            return None if value == _NOTHING else value
+            return {str(choice): choice for choice in self._choices}.get(value)
         return self._parsed(value.strip())
 
     def fill(self, value: Any) -> None:
@@ -128,9 +155,9 @@ class _Input:
 
     def _widget(self) -> Any:
         label = {"description": self.name.replace("_", " "), "style": _LABEL}
-        if self._type is bool:
+        if self._type is bool and not self._optional:
             return widgets.Checkbox(indent=True, **label)
-        if get_origin(self._type) is Literal:
+        if get_origin(self._type) is Literal or self._type is bool:
             options = [str(choice) for choice in self._choices]
             return widgets.Dropdown(options=[_NOTHING, *options] if self._optional else options, **label)
         if self._type is int and not self._optional:
@@ -144,7 +171,7 @@ class _Input:
 
     def _parsed(self, text: str) -> Any:
         if not text:
-            return None if self._optional else _UNSET
+            return None if self._optional else UNSET
         if self._type is str:
             return text
         try:
@@ -161,12 +188,12 @@ class _PartInput:
     def __init__(
         self, name: str, field: FieldInfo, model: type[Part], value: Part | None, cannot: Mapping[str, str]
     ) -> None:
-        self.name, self._field, self._model = name, field, model
+        self.name, self._field = name, field
         self._reason = cannot.get(name, "")
         self.barred = bool(self._reason)
         self.widget = widgets.Checkbox(indent=True, description=name.replace("_", " "), style=_LABEL)
-        self.inputs = {key: _input(key, each, _default(each), {}) for key, each in model.model_fields.items()}
-        self._rows = tuple(one.row() for one in self.inputs.values())
+        self._part = PartFields(model, _nested)
+        self.inputs = self._part.inputs
         self._box = widgets.VBox().add_class("mk-form-part")
         self.widget.observe(lambda _: self._open(), "value")
         self.fill(value)
@@ -188,33 +215,16 @@ class _PartInput:
             one.lock(locked)
 
     def read(self) -> Any:
-        """The fields of the part, None while it is not checked. The intent's model validates them.
-
-        Fields with their default value are left out, because a mesh rejects fields that are set and that it
-        does not support.
-        """
-        if not self.widget.value:
-            return None
-        given = {name: one.read() for name, one in self.inputs.items()}
-        fields = self._model.model_fields
-        return {
-            name: value
-            for name, value in given.items()
-            if value is not _UNSET and (fields[name].is_required() or value != _default(fields[name]))
-        }
+        """The fields of the part, None while it is not checked."""
+        return self._part.read() if self.widget.value else None
 
     def fill(self, value: Part | None) -> None:
         """Show a part; for None its defaults, which the user sees on checking the box."""
-        for name, each in self._model.model_fields.items():
-            self.inputs[name].fill(_default(each) if value is None else getattr(value, name))
+        self._part.fill(value)
         self.widget.value = value is not None
 
     def _open(self) -> None:
-        self._box.children = self._rows if self.widget.value else ()
-
-
-def _default(field: FieldInfo) -> Any:
-    return None if field.is_required() else field.get_default(call_default_factory=True)
+        self._box.children = self._part.rows if self.widget.value else ()
 
 
 def _help(words: str, reason: str) -> widgets.HTML:

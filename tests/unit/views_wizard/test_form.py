@@ -13,7 +13,7 @@ from meshkit.intent.balancing import OutlierDetection
 from meshkit.intent.base import Intent
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
-from meshkit.intent.rules import Retries
+from meshkit.intent.rules import Match, Retries, Rule, TextMatch
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.meshes.registry import MESHES
@@ -63,12 +63,13 @@ def test_a_mapping_may_be_the_path_of_its_file(tmp_path: Path) -> None:
 
 def test_a_wrong_value_names_its_field() -> None:
     form = IntentForm(ROUTE, {})
-    form._inputs["split"].widget.value = "{v1: 90, v2: 20}"
+    form._inputs["split"].entries[1].value.value = 20
     with pytest.raises(BadInput, match=r"route\.split: the weights sum to 110"):
         form.read()
-    form._inputs["split"].widget.value = "{v1: 90"
-    with pytest.raises(BadInput, match=r"split: '\{v1: 90' cannot be read"):
-        form.read()
+    access = IntentForm(ACCESS, {})
+    access._inputs["paths"].widget.value = "[/api"
+    with pytest.raises(BadInput, match=r"paths: '\[/api' cannot be read"):
+        access.read()
 
 
 def test_what_the_mesh_cannot_do_is_closed_and_says_why() -> None:
@@ -101,9 +102,51 @@ def test_every_input_has_a_label_and_a_help() -> None:
     rows = list(IntentForm(ROUTE, {}).children)
     for row in rows:
         field, hint, *part = row.children
-        rows += [nested for box in part for nested in box.children]
+        nested = [each for box in part for each in box.children]
+        entries = [each for each in nested if "mk-form-entry" in each._dom_classes]
+        rows += [each for each in nested if each not in entries]
+        inputs = [each for entry in entries for each in entry.children]
+        rows += [each for each in inputs if isinstance(each, widgets.VBox)]
+        assert all(each.description for each in inputs if not isinstance(each, widgets.VBox))
         assert field.description
         assert len(hint.value) > len('<span class="mk-muted"></span>')
+
+
+def test_shares_are_sliders_and_rules_and_versions_are_rows() -> None:
+    form = IntentForm(ROUTE, {})
+    split, versions, rules = (form._inputs[name] for name in ("split", "versions", "rules"))
+    assert [type(entry.value) for entry in split.entries] == [widgets.FloatSlider] * 2
+    versions.widget.click()
+    versions.entries[2].fields.inputs["name"].widget.value = "v3"
+    split.widget.click()
+    split.entries[2].key.value = "v3"
+    rules.widget.click()
+    rule = rules.entries[0].fields.inputs
+    rule["split"].widget.click()
+    rule["split"].entries[0].key.value = "v3"
+    rule["split"].entries[0].value.value = 100
+    rule["matches"].widget.click()
+    match = rule["matches"].entries[0].fields.inputs
+    match["headers"].widget.click()
+    match["headers"].entries[0].key.value = "x-user"
+    match["headers"].entries[0].fields.inputs["present"].widget.value = "True"
+    read = form.read()
+    assert read.split == {"v1": 90, "v2": 10, "v3": 0}
+    assert read.rules == (
+        Rule(
+            matches=(Match(headers={"x-user": TextMatch(present=True)}),),
+            split={"v3": 100},
+        ),
+    )
+    assert IntentForm(read, {}).read() == read
+
+
+def test_a_row_is_removed_and_the_form_says_so() -> None:
+    changes: list[int] = []
+    form = IntentForm(ROUTE, {}, lambda: changes.append(1))
+    form._inputs["matches"].entries[0].box.children[-1].click()
+    assert changes == [1]
+    assert form.read() == ROUTE.model_copy(update={"matches": ()})
 
 
 def test_a_part_is_a_box_to_tick_with_inputs_of_its_own() -> None:
