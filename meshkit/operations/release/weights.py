@@ -62,9 +62,9 @@ class WeightWriter:
         now, release = self.read()[1], self._release
         return {release.stable: [now.stable.weight, stable], release.canary: [now.canary.weight, canary]}
 
-    def present(self, obj: Object) -> set[str]:
+    def present(self, obj: Object, found: Weights) -> set[str]:
         """The names of the release's additions that the object has now."""
-        return present(obj, self.route, self._additions)
+        return present(obj, self.route, found, self._additions)
 
     def move(
         self,

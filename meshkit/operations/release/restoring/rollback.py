@@ -81,7 +81,7 @@ class RollbackPlan:
             return f"{self.what}, cluster {self.cluster}: nothing to do."
         versions = zip((self.release.stable, self.release.canary), self.weights, self.wanted, strict=True)
         changes = ", ".join(f"{name} {now} -> {then}" for name, now, then in versions)
-        changes += "".join(f", the rule for its {name} removed" for name in self.left)
+        changes += "".join(f", its {name} removed" for name in self.left)
         return f"{self.what}, cluster {self.cluster}:\n{self.route}: {changes}"
 
     def __repr__(self) -> str:
@@ -116,7 +116,7 @@ class RollbackPlan:
         if now != self.weights:
             problem = f"The weights of {self.route} are {now[0]} and {now[1]} now, not those of the plan."
             raise Conflict(problem, remedy="Nothing was changed. Plan again.")
-        if now == self.wanted and not writer.present(obj):
+        if now == self.wanted and not writer.present(obj, found):
             return Change("", self.what, 0, cluster.ref)
         present = obj["metadata"].get("managedFields") or []
         journal, release = Journal(cluster), self.release
@@ -314,7 +314,7 @@ def _plan(
         state=state,
         managed_fields=fields,
         additions=additions,
-        left=tuple(sorted(present(obj, route, additions))),
+        left=tuple(sorted(present(obj, route, found, additions))),
     )
 
 
