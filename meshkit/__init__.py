@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from meshkit.intent.observability import Observability as Observability
     from meshkit.intent.observability import Tracing as Tracing
     from meshkit.intent.release import Margins as Margins
+    from meshkit.intent.release import MirrorFirst as MirrorFirst
     from meshkit.intent.release import Objectives as Objectives
     from meshkit.intent.release import Release as Release
     from meshkit.intent.rules import Cors as Cors
@@ -152,7 +153,7 @@ _HOMES = {
     "intent.injection": ("Injection",),
     "intent.mesh": ("ControlPlane", "Gateway"),
     "intent.observability": ("Alerts", "Observability", "Tracing"),
-    "intent.release": ("Margins", "Objectives", "Release"),
+    "intent.release": ("Margins", "MirrorFirst", "Objectives", "Release"),
     "intent.rules": (
         "Cors",
         "Fault",

@@ -1,9 +1,15 @@
-"""Arithmetic of the ladder of steps: weights, the next step, and agreement of the measured share."""
+"""The ladder of steps: weights, names, the next step, and agreement of the measured share."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from meshkit.decide.formatting import percent
+
+if TYPE_CHECKING:
+    from meshkit.intent.release import Release
 
 AGREEMENT_SD = 3.3
 """A measured share agrees within this many standard deviations of a fair split (two-sided 0.1 %) ..."""
@@ -12,12 +18,12 @@ AGREEMENT_POINTS = 0.5
 _AGREEMENT_WINDOWS = (1, 5)
 
 
-def weights(percent: float) -> tuple[int, int]:
+def weights(share: float) -> tuple[int, int]:
     """Convert a canary share in percent to integer weights (stable, canary).
 
     They add up to 100, or to 1000 for a share with a decimal.
     """
-    tenths = round(percent * 10)
+    tenths = round(share * 10)
     if tenths % 10:
         return 1000 - tenths, tenths
     return 100 - tenths // 10, tenths // 10
@@ -27,6 +33,14 @@ def share_percent(stable: int, canary: int) -> float:
     """The canary's share in percent of two weights; 0 if both are 0."""
     total = stable + canary
     return 100 * canary / total if total else 0.0
+
+
+def stage(release: Release, step: int) -> str:
+    """The name of a step of the ladder: ``5 %``, or what brings the canary its requests at 0 %."""
+    lead = release.lead_at(step)
+    if lead == "mirror" and release.mirror:
+        return f"mirror {percent(release.mirror.percent)}"
+    return lead or percent(release.ladder[step])
 
 
 def next_step(steps: Sequence[float], step: int) -> int | None:

@@ -47,7 +47,7 @@ def numbers_of(
     }
     if progress.step == len(release.ladder) - 1:
         numbers |= _alone(evidence)
-    if progress.step == release.deciding_step:
+    if progress.step == release.deciding_step and not release.at_once:
         numbers |= _needed(evidence, release, conditions)
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
@@ -168,7 +168,8 @@ def _needed(evidence: Evidence, release: Release, conditions: Sequence[Condition
     best = forecast.Rates.at(now.canary + now.stable, DECIDES_BEST_PERCENT)
     still_open = {c.name for c in conditions if c.needed and not c.met}
     found = {"best_percent": DECIDES_BEST_PERCENT}
-    for name, rates, step_s in (("needed_s", now, seconds), ("needed_at_best_s", best, 0.0)):
+    at_present, at_best = ("needed_s", now, seconds), ("needed_at_best_s", best, 0.0)
+    for name, rates, step_s in (at_present,) if release.lead_in else (at_present, at_best):
         left = [
             forecast.latency_seconds(
                 evidence.yardstick, margin, rates, evidence.slower[margin.edge].all.information, step_s

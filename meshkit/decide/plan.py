@@ -19,6 +19,7 @@ from meshkit.decide.forecast import Rates
 from meshkit.decide.formatting import percent, rate, seconds
 from meshkit.decide.margins import LatencyMargin, edges_to_carry, least_provable_percent, watching
 from meshkit.decide.thresholds import Yardstick
+from meshkit.errors import NoData
 from meshkit.facts import Finding
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ def release_forecast(
 
     ``buckets`` is how the mesh's proxies are given other latency buckets; None: unknown, or not at all.
     """
+    if len(release.steps) < 2:
+        raise NoData(
+            f"How many requests {release.canary} gets before it is promoted is not known.",
+            remedy="Start it: the release says how much longer it needs.",
+        )
     baseline = watching(baseline, release.margins)
     yardstick = Yardstick.of(baseline, release)
     steps = _steps(release, rps)
@@ -123,8 +129,11 @@ def release_forecast(
 
 
 def _measuring_s(release: Release, rps: float) -> float:
-    """The baseline: as long as asked for, and until there are enough requests."""
-    return max(release.baseline_s, min(1000 / rps, max(30.0, 100 / rps))) if rps else math.inf
+    """Before the first share: the baseline, as long as asked for and until there are enough requests, and
+    then the copies of requests.
+    """
+    mirrored_s = release.look_s + release.mirror.for_s if release.mirror else 0.0
+    return mirrored_s + max(release.baseline_s, min(1000 / rps, max(30.0, 100 / rps))) if rps else math.inf
 
 
 def _steps(release: Release, rps: float) -> tuple[StepTime, ...]:

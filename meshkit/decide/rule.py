@@ -9,7 +9,8 @@
              cannot be judged. The weights stay until the violation ends.
 - promote    the step is complete: its time is over, the canary has answered enough requests since the
              warm-up, the evidence of harm is below 2 : 1 and the measured share agrees. The deciding step,
-             before the canary gets all requests, also needs the soak and the evidence for every margin.
+             before the canary gets all requests, also needs the soak and the evidence for every margin,
+             unless all are shifted at once (blue/green).
              After it, the watch must be over. A window that cannot be true (admission/) holds the release.
 - continue   otherwise.
 """
@@ -26,12 +27,20 @@ from meshkit.decide.thresholds import MOST_DISPERSION
 from meshkit.decide.verdict import Action, Condition, Progress, Verdict
 
 if TYPE_CHECKING:
-    from meshkit.intent.release import Release
+    from collections.abc import Mapping
+
+    from meshkit.intent.release import Lead, Release
 
 Phase = Literal["comparing", "watching", "alone"]
 
 CALM = 2.0
 """The release stays at a step while the evidence of harm is at 2 : 1 or more."""
+LEAD_LABELS: Mapping[Lead, str] = {
+    "mirror": "mirrored requests",
+    "cohort": "cohorts not randomised",
+    "testers": "testers not randomised",
+}
+"""The labels of verdicts on requests that no weight has dealt out."""
 _INPUT = Condition("input", 0, 1, "counts that can be true", met=False, needed=True)
 
 
@@ -42,7 +51,7 @@ def judge(evidence: Evidence, release: Release, progress: Progress) -> Verdict:
     action, harm, conditions = decided(evidence, release, progress)
     numbers = numbers_of(evidence, release, progress, harm, conditions)
     text = sentences.of(action, release, evidence, progress, conditions, numbers)
-    label = "shared cause" if action == "pause" else _label(evidence, action)
+    label = "shared cause" if action == "pause" else _label(evidence, release, progress, action)
     short = summary.of(action, release, evidence, progress, conditions, numbers)
     return Verdict(action, text, harm, evidence.yardstick.harm_limit, conditions, numbers, label, short)
 
@@ -86,12 +95,13 @@ def phase_of(release: Release, step: int) -> Phase:
     return "watching" if step > release.deciding_step else "comparing"
 
 
-def _label(evidence: Evidence, action: Action) -> str:
+def _label(evidence: Evidence, release: Release, progress: Progress, action: Action) -> str:
     """What the error rate of this verdict covers; a rollback on an objective has its own label."""
     parts = evidence.harm_parts
     if action == "rollback" and max(parts, key=lambda name: parts[name]).startswith("objective"):
         return "against your objective"
-    return evidence.yardstick.label
+    lead = release.lead_at(progress.step)
+    return LEAD_LABELS[lead] if lead else evidence.yardstick.label
 
 
 def _conditions(
@@ -106,22 +116,27 @@ def _conditions(
     )
     if evidence.refused:
         always = (_INPUT, *always)
-    if phase == "watching" or (phase == "alone" and (progress.forced or not release.keep_percent)):
+    if phase == "watching" or (phase == "alone" and (progress.forced or not release.keeps_stable)):
         watch = Condition("watch", clock, release.watch_s, "s", agrees and clock >= release.watch_s, True)
         alarm = evidence.yardstick.leak_alarm
         leak = Condition("leak", evidence.leak, alarm, "looks, below", evidence.leak < alarm, True)
         return (*always, watch, leak) if phase == "watching" else (*always, watch)
     if phase == "alone":
         return always
-    served = max(harm, evidence.harm_as_served)
+    served, least_s = max(harm, evidence.harm_as_served), release.least_s(progress.step)
     seen = evidence.canary_judged.requests if evidence.step == progress.step else 0
     return (
         *always,
-        Condition("time", clock, release.step_s, "s", clock >= release.step_s, True),
+        Condition("time", clock, least_s, "s", clock >= least_s, True),
         Condition("requests", seen, release.min_requests, "requests", seen >= release.min_requests, True),
         Condition("harm", served, CALM, ": 1, below", served < CALM, True),
-        *_of_promotion(evidence, release, deciding=progress.step == release.deciding_step),
+        *_of_promotion(evidence, release, deciding=_decides(release, progress.step)),
     )
+
+
+def _decides(release: Release, step: int) -> bool:
+    """Whether the soak and the margins decide at a step: not before all requests are shifted at once."""
+    return step == release.deciding_step and not release.at_once
 
 
 def _of_promotion(evidence: Evidence, release: Release, *, deciding: bool) -> tuple[Condition, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.formatting import count, odds, percent, seconds, share_of, worse
+from meshkit.decide.ladder import stage
 from meshkit.decide.verdict import Action, Condition, Progress
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def of(
     if action == "rollback" and progress.step == len(release.ladder) - 1:
         return _rolled_back_alone(release, evidence, numbers)
     if action == "rollback":
-        return _rolled_back(release, evidence, conditions, numbers)
+        found = _rolled_back(release, evidence, conditions, numbers)
+        return (*found, *_dealt(release, progress))
     if action == "undecided":
         then = "held" if release.at_deadline == "hold" else f"{release.stable} serves all requests"
         head = f"Not decided at the deadline of {seconds(numbers['deadline_s'])}: {then}."
@@ -50,13 +52,45 @@ def of(
         head = f"{release.canary} serves all requests."
         return (head, why, requests(release, numbers), *_watched(release, progress, numbers))
     net = _harm(numbers, "the limit of rolling back")
-    if action == "promote" and deciding:
+    if action == "promote" and deciding and not release.at_once:
         said = (_within(release, numbers), requests(release, numbers), net)
-        return (*said, *evidence.notes, basis(release, evidence, numbers), *_kept(release, numbers))
+        return (
+            *said,
+            *evidence.notes,
+            basis(release, evidence, numbers),
+            *_dealt(release, progress),
+            *_kept(release, numbers),
+        )
     if action == "promote":
-        now, after = percent(numbers["step_percent"]), percent(numbers["next_percent"])
-        return (f"Step {now} has passed; next is {after}.", requests(release, numbers), net)
+        now, after = _stage(release, progress, numbers), stage(release, progress.step + 1)
+        said = (f"{now} has passed; next is {after}.", requests(release, numbers), net)
+        return (*said, *_dealt(release, progress), *(_kept(release, numbers) if deciding else ()))
     return _continuing(release, evidence, progress, conditions, numbers)
+
+
+def _stage(release: Release, progress: Progress, numbers: Numbers) -> str:
+    """The name of the present step, for the beginning of a sentence."""
+    lead = release.lead_at(progress.step)
+    return (
+        f"The stage {stage(release, progress.step)}" if lead else f"Step {percent(numbers['step_percent'])}"
+    )
+
+
+def _dealt(release: Release, progress: Progress) -> tuple[str, ...]:
+    """Say what a comparison of requests is worth that no weight has dealt out."""
+    lead = release.lead_at(progress.step)
+    if lead == "mirror":
+        return (
+            "These are copies of requests, timed by the proxies of the servers:"
+            f" {release.canary} has answered no caller.",
+        )
+    if lead:
+        chosen = release.cohort if lead == "cohort" else release.testers
+        return (
+            f"Requests with {chosen} were not drawn at random: whoever sends them may differ from all"
+            " others by more than the version.",
+        )
+    return ()
 
 
 def refused(reason: str) -> tuple[str, ...]:
@@ -147,6 +181,8 @@ def condition(release: Release, found: Condition, *, never: str = "") -> str:
     margins = release.margins
     if found.name == "share":
         agrees = "the share agrees"
+        if release.lead_in and not found.met:
+            return f"{release.canary} does not yet get the requests that it is to get"
         return agrees if found.met else "the measured share does not yet agree with the asked one"
     if found.name == "data":
         return f"{count(found.value)} canary requests in the latest look"
@@ -179,7 +215,7 @@ def _continuing(
 ) -> tuple[str, ...]:
     if progress.step < 0:
         return (f"Measuring {release.stable} before the first weight.",)
-    head = f"Step {percent(numbers['step_percent'])}."
+    head = f"{_stage(release, progress, numbers)}."
     if progress.step > release.deciding_step and progress.step < len(release.ladder) - 1:
         kept = percent(numbers["keep_percent"])
         head = f"{release.canary} is promoted; {release.stable} keeps {kept} to watch for slow leaks."
@@ -195,6 +231,7 @@ def _continuing(
         requests(release, numbers),
         net,
         *evidence.notes,
+        *_dealt(release, progress),
         *_few_pods(release, evidence, numbers),
         *_unmet(release, evidence, numbers),
     )
@@ -334,7 +371,7 @@ def _needs(numbers: Numbers) -> tuple[str, ...]:
     if "needed_at_best_s" in numbers and numbers["needed_at_best_s"] < 0.8 * numbers.get("needed_s", 0.0):
         best = f", or {seconds(numbers['needed_at_best_s'])} at {percent(numbers['best_percent'])}"
     if "needed_s" in numbers and numbers["needed_s"] > 0:
-        here = percent(numbers["step_percent"])
+        here = percent(numbers["step_percent"]) if numbers["step_percent"] else "this rate"
         return (f"About {seconds(numbers['needed_s'])} more at {here}{best} would show that it is no worse.",)
     return ()
 
@@ -354,7 +391,7 @@ def _kept(release: Release, numbers: Numbers) -> tuple[str, ...]:
     if not release.watch_s:
         return ()
     watch = seconds(numbers["watch_s"])
-    if release.keep_percent:
+    if release.keeps_stable:
         kept = percent(numbers["keep_percent"])
         return (f"{release.stable} keeps {kept} for {watch}, to watch {release.canary} for slow leaks.",)
     return (f"Then it is watched alone for {watch}.",)
@@ -363,7 +400,7 @@ def _kept(release: Release, numbers: Numbers) -> tuple[str, ...]:
 def _watched(release: Release, progress: Progress, numbers: Numbers) -> tuple[str, ...]:
     if not release.watch_s:
         return ()
-    if release.keep_percent and not progress.forced:
+    if release.keeps_stable and not progress.forced:
         kept = percent(numbers["keep_percent"])
         return (f"Watched for {seconds(numbers['watch_s'])} beside the {kept} that {release.stable} kept.",)
     gross = percent(numbers["gross_percent"])

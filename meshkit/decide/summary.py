@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_WORDS = 30
 _MOST_NAMED = 4
+_LEADS = {"mirror": "copies of requests", "cohort": "its cohort", "testers": "its testers"}
 _NAMES = {
     "share": "the measured share",
     "data": "canary requests",
@@ -56,7 +57,8 @@ def of(
         return f"Measuring {stable}. {canary} gets no traffic yet."
     waiting = [_NAMES.get(c.name, c.name) for c in conditions if c.needed and not c.met]
     named = ", ".join(waiting[:_MOST_NAMED]) + (" and more" if len(waiting) > _MOST_NAMED else "")
-    now = f"{canary} gets {percent(numbers['step_percent'])}."
+    lead = release.lead_at(progress.step)
+    now = f"{canary} gets {_LEADS[lead] if lead else percent(numbers['step_percent'])}."
     harm = f"Evidence of harm: {odds(numbers['harm'])}, limit {odds(numbers['harm_limit'])}."
     return f"{now} {harm} " + ("Held." if progress.held or not named else f"Waiting for {named}.")
 
@@ -104,11 +106,13 @@ def _promoted(release: Release, progress: Progress, numbers: Mapping[str, float]
         return f"{canary} serves all requests. {watched}".strip()
     if progress.step > release.deciding_step:
         return f"{canary} was watched without harm. It now gets all requests."
-    if progress.step == release.deciding_step:
+    if progress.step == release.deciding_step and not release.at_once:
         sure, after = f"{percent(numbers['confidence_percent'])} sure.", "It gets all requests."
-        if len(release.ladder) > len(release.steps):
+        if release.keeps_stable:
             kept = percent(numbers["keep_percent"])
             after = f"{stable} keeps {kept} for {seconds(numbers['watch_s'])}."
         return f"{canary} stays within its margins of {stable}, {sure} {after}"
-    now, after = percent(numbers["step_percent"]), percent(numbers["next_percent"])
-    return f"Step {now} has passed. No harm was seen ({odds(numbers['harm'])}). Next is {after}."
+    lead = release.lead_at(progress.step)
+    now = f"Stage {lead}" if lead else f"Step {percent(numbers['step_percent'])}"
+    after = release.lead_at(progress.step + 1) or percent(numbers["next_percent"])
+    return f"{now} has passed. No harm was seen ({odds(numbers['harm'])}). Next is {after}."

@@ -121,7 +121,7 @@ class Yardstick:
             slow_edge=edges.index(baseline.slow_edge_ms) if slower and baseline.slow_edge_ms else None,
             unmet=unmet,
             steps=len(release.ladder),
-            watch_step=release.deciding_step + 1 if len(release.ladder) > len(release.steps) else None,
+            watch_step=release.deciding_step + 1 if release.keeps_stable else None,
             offset_slower=tuple(
                 max(tolerance, baseline.margin_log_odds(edge, OFFSET_PERCENT))
                 for edge, tolerance in zip(edges, tolerances, strict=True)

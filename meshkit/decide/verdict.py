@@ -49,7 +49,8 @@ class Verdict:
     ``summary`` has at most 30 words: what happened, how sure that is, what follows; ``sentences`` unfold it.
     ``harm`` and ``harm_limit`` are odds against 1; ``numbers`` holds the values used in ``sentences``.
     ``label`` says what the stated error rate covers: ``per request``, ``pods not measured``, ``few
-    pods``, ``pods measured``, ``calibrated on A/A``, ``against your objective`` or ``shared cause``.
+    pods``, ``pods measured``, ``calibrated on A/A``, ``against your objective``, ``shared cause``, or what
+    requests were compared that no weight has dealt out (``LEAD_LABELS`` of rule.py).
     """
 
     action: Action

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -93,8 +94,23 @@ class Objectives(Part):
         return self
 
 
+class MirrorFirst(Part):
+    """Copies of requests that the canary gets before its first share; nobody waits for its answers."""
+
+    percent: float = Field(
+        default=100, gt=0, le=100, description="the share of the requests that is copied, in percent"
+    )
+    for_s: float = Field(
+        default=60, gt=0, description="how long the canary is judged by its copies at least, in seconds"
+    )
+
+
+Lead = Literal["mirror", "cohort", "testers"]
+"""What brings a canary its first requests before it gets a share: a stage of a release at 0 %."""
+
+
 class Release(Intent):
-    """A canary release of one Service from a stable version to a new one, by the weights of a route."""
+    """A release of one Service from a stable version to a new one: by weights, A/B, or blue/green."""
 
     name: Name = Field(description="the name of the release, such as 'web-v2'", examples=["web-v2"])
     namespace: Name = Field(description="the namespace of the Service", examples=["shop"])
@@ -110,15 +126,28 @@ class Release(Intent):
     )
     steps: tuple[float, ...] = Field(
         default=(1, 5, 25, 50, 100),
-        min_length=2,
-        description="the canary's shares in percent, rising, at most one decimal, 100 at the end and at "
-        "least one below it (at 100 no stable version is left to compare with)",
+        min_length=1,
+        description="the canary's shares in percent, rising, at most one decimal, 100 at the end. [100] "
+        "alone is blue/green: all requests at once, after testers or mirror have shown the canary; with a "
+        "cohort it is all there is",
     )
     testers: Cohort | None = Field(
         default=None,
         description="requests that go to the canary whatever the weights, from the start of the release to "
         "its end, by a rule that it puts in front of its own and removes; or nothing for none",
         examples=[{"headers": {"x-tester": "yes"}}],
+    )
+    cohort: Cohort | None = Field(
+        default=None,
+        description="A/B: these requests go to the canary and no others, instead of shares, until it is "
+        "promoted; or nothing for shares",
+        examples=[{"headers": {"x-group": "b"}}],
+    )
+    mirror: MirrorFirst | None = Field(
+        default=None,
+        description="copies of requests for the canary, before all else, by which it is judged; or nothing "
+        "for none",
+        examples=[{"percent": 20, "for_s": 300}],
     )
     step_s: float = Field(default=60, gt=0, description="how long a step is watched at least, in seconds")
     look_s: float = Field(default=5, gt=0, description="time between two measurements, in seconds")
@@ -210,23 +239,63 @@ class Release(Intent):
         return parts[3] if len(parts) == 4 else None
 
     @property
+    def lead_in(self) -> tuple[Lead, ...]:
+        """The stages at 0 %, in order, in which the canary is judged before its first share."""
+        found: list[Lead] = ["mirror"] if self.mirror else []
+        if self.cohort:
+            found.append("cohort")
+        if self.at_once and not found:
+            found.append("testers")
+        return tuple(found)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all requests are shifted at once (blue/green), without shares or a cohort before."""
+        return len(self.steps) == 1 and not self.cohort
+
+    @property
+    def keeps_stable(self) -> bool:
+        """Whether the stable version keeps a share after the promotion, to compare with."""
+        return bool(self.watch_s and self.keep_percent and not self.at_once)
+
+    @property
     def ladder(self) -> tuple[float, ...]:
-        """The canary's shares in percent, in order: the steps, and the observation before 100 %."""
-        watched = (100 - self.keep_percent,) if self.watch_s and self.keep_percent else ()
-        return (*self.steps[:-1], *watched, 100)
+        """The canary's shares in percent, in order: 0 for each stage before the first, the steps, and the
+        observation before 100 %.
+        """
+        watched = (100 - self.keep_percent,) if self.keeps_stable else ()
+        return (*(0.0 for _ in self.lead_in), *self.steps[:-1], *watched, 100)
 
     @property
     def deciding_step(self) -> int:
         """The index of the step that ends with the decision to promote."""
-        return len(self.steps) - 2
+        return len(self.lead_in) + len(self.steps) - 2
+
+    def lead_at(self, step: int) -> Lead | None:
+        """What brings the canary its requests at a step of the ladder; None: its share, or nothing yet."""
+        return self.lead_in[step] if 0 <= step < len(self.lead_in) else None
+
+    def least_s(self, step: int) -> float:
+        """How long a step of the ladder is watched at least, in seconds."""
+        return self.mirror.for_s if self.mirror and self.lead_at(step) == "mirror" else self.step_s
 
     def additions_at(self, step: int) -> tuple[str, ...]:
         """What the release adds to its route while it is at a step: the names of its fields."""
-        return ("testers",) if self.testers else ()
+        lead = self.lead_at(step)
+        passing = (lead,) if lead in ("mirror", "cohort") else ()
+        return (*passing, *(("testers",) if self.testers else ()))
 
     def gates_before(self, step: int) -> tuple[Gate, ...]:
         """The gates in front of a step of the ladder; one before 100 % is in front of the promotion."""
-        return tuple(gate for gate in self.gates if self.steps.index(gate.before) == step)
+        ahead = len(self.lead_in)
+        return tuple(gate for gate in self.gates if ahead + self.steps.index(gate.before) == step)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_cohort_has_no_shares(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("cohort") and "steps" not in given:
+            return {**given, "steps": (100,)}
+        return given
 
     @field_validator("steps")
     @classmethod
@@ -246,9 +315,20 @@ class Release(Intent):
     def _two_versions(self) -> Self:
         if self.stable == self.canary:
             raise At(("canary",), f"it is {self.stable!r}, the same version as stable")
-        if any(later <= step for step, later in pairwise(self.ladder)):
+        if any(later <= step for step, later in pairwise(self.ladder[len(self.lead_in) :])):
             most = 100 - self.steps[-2]
             raise At(("keep_percent",), f"{self.keep_percent:g} is not below the {most:g} of the last step")
+        return self
+
+    @model_validator(mode="after")
+    def _is_judged_before_it_serves_all(self) -> Self:
+        if self.cohort and len(self.steps) > 1:
+            raise At(("steps",), "there are no shares before the promotion of a cohort: leave it out")
+        if self.cohort and self.testers:
+            raise At(("testers",), "a cohort is the only one at the canary: leave it out")
+        if self.at_once and not (self.testers or self.mirror):
+            problem = "nothing is judged before all requests: set testers or mirror, or a step below 100"
+            raise At(("steps",), problem)
         return self
 
     @model_validator(mode="after")

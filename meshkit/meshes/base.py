@@ -15,7 +15,7 @@ from meshkit.errors import BadInput, UnsupportedByMesh
 from meshkit.facts import Finding, Kind, Need, Object, Snapshot
 from meshkit.intent.base import Intent, Part, kind
 from meshkit.intent.cohort import Cohort
-from meshkit.intent.release import Release
+from meshkit.intent.release import MirrorFirst, Release
 from meshkit.kube.steps import Step
 from meshkit.meshes.access import Shadow
 from meshkit.meshes.checks import MeshChecks
@@ -153,6 +153,15 @@ class MeshPlanner(Protocol):
 
         It goes in front of ``rule``, and else does with a request what ``rule`` does. Raises ``ValueError``
         with the reason if there can be none.
+        """
+
+    def mirror_entry(
+        self, mirror: MirrorFirst, rule: Object, route: WeightedRoute, port: int
+    ) -> tuple[str, Object]:
+        """What sends copies of the requests of ``rule`` to the canary: a list of the rule, and its new entry.
+
+        Raises ``UnsupportedByMesh`` if the mesh copies no requests, and ``ValueError`` with the reason if
+        this rule cannot.
         """
 
 

@@ -20,6 +20,7 @@ import pytest
 
 import meshkit as mk
 from meshkit.cluster.connect import Cluster, connect
+from meshkit.errors import UnsupportedByMesh
 from meshkit.intent.release import Margins, Release
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
@@ -66,7 +67,7 @@ class Shop:
             since_s = time.time()
             made = plan_release(release, self.cluster, mesh=self.mesh)
             outcome = apply(made, self.cluster, progress=lambda event: on_look(event.state))  # type: ignore[union-attr]
-            if outcome.result == "promoted" or release.canary == "v3":
+            if outcome.result == "promoted" or release.canary == "v3" or release.watch_s:
                 break
             if not had_no_cpu(self.cluster, release.canary, release.stable, since_s):
                 break
@@ -190,3 +191,64 @@ def _when(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < until_s
         time.sleep(0.2)
+
+
+def test_a_cohort_is_at_the_canary_alone_until_it_is_promoted(v1_serves: Shop) -> None:
+    rules, span = v1_serves.rules(), [0.0, 0.0]
+
+    def seen(state: ReleaseState) -> None:
+        if state.step == 0 and state.agreed_s is not None:
+            span[:] = [span[0] or time.time(), time.time()]
+
+    outcome = v1_serves.run(v1_serves.release("v1", "v2", cohort={"headers": HEADER}), seen)
+    assert outcome.result == "promoted", outcome.sentences
+    assert set(v1_serves.answered(TESTER, *span)) == {"v2"}
+    assert set(v1_serves.answered("client", *span)) == {"v1"}
+    assert v1_serves.rules() == rules
+    outcome = v1_serves.run(v1_serves.release("v2", "v3", cohort={"headers": HEADER}))
+    assert outcome.result == "rolled_back", outcome.sentences
+    assert set(v1_serves.answered("client", outcome.state.started_s, time.time() - 0.5)) == {"v2"}
+    assert v1_serves.rules() == rules
+
+
+def test_a_canary_is_judged_by_copies_that_no_caller_waits_for(v1_serves: Shop) -> None:
+    mirror = {"percent": 50, "for_s": 4}
+    release = v1_serves.release("v1", "v3", steps=(50, 100), mirror=mirror)
+    if v1_serves.mesh != "istio":
+        with pytest.raises(UnsupportedByMesh, match="testers"):
+            plan_release(release, v1_serves.cluster, mesh=v1_serves.mesh)
+        return
+    rules = v1_serves.rules()
+    outcome = v1_serves.run(release)
+    assert outcome.result == "rolled_back", outcome.sentences
+    assert outcome.state.step == 0
+    began_s, ended_s = outcome.state.started_s, time.time() - 0.5
+    assert set(v1_serves.answered("client", began_s, ended_s)) == {"v1"}
+    assert v1_serves.failed("client", began_s, ended_s) == 0
+    assert v1_serves.rules() == rules
+    outcome = v1_serves.run(v1_serves.release("v1", "v2", steps=(50, 100), mirror=mirror))
+    assert outcome.result == "promoted", outcome.sentences
+    copied = [judged.look for judged in outcome.state.looks if judged.look.step == 0 and judged.look.agreed]
+    canary, stable = (sum(getattr(look, arm).requests for look in copied) for arm in ("canary", "stable"))
+    assert 0.35 < canary / stable < 0.65
+    assert v1_serves.rules() == rules
+
+
+def test_blue_green_shifts_once_and_returns_at_once(v1_serves: Shop) -> None:
+    rules = v1_serves.rules()
+    release = v1_serves.release("v1", "v2", steps=(100,), testers={"headers": HEADER}, watch_s=60)
+
+    def decay(state: ReleaseState) -> None:
+        if state.step == 1 and len(state.step_looks) == 2:
+            shop.set_behaviour(v1_serves.cluster, "v2", shop.BAD)
+
+    try:
+        outcome = v1_serves.run(release, decay)
+        assert outcome.result == "rolled_back", outcome.sentences
+        assert [event.text for event in outcome.state.events if event.kind == "weights"][-1] == "0 to 100 %"
+        assert v1_serves.rules() == rules
+        time.sleep(2)
+        since_s = time.time() - 1
+        assert set(v1_serves.answered("client", since_s, time.time())) == {"v1"}
+    finally:
+        shop.set_behaviour(v1_serves.cluster, "v2", shop.GOOD)

@@ -11,7 +11,7 @@ from meshkit.intent.cohort import Cohort
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
-from meshkit.intent.release import Release
+from meshkit.intent.release import MirrorFirst, Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube import manifests
@@ -82,6 +82,11 @@ class ToyPlanner:
 
     def cohort_rule(self, cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
         raise ValueError("the toy mesh has no rules by header")
+
+    def mirror_entry(
+        self, mirror: MirrorFirst, rule: Object, route: WeightedRoute, port: int
+    ) -> tuple[str, Object]:
+        raise cannot("The toy mesh", Release, "mirror", "Begin with a small step.")
 
 
 PLANNER = ToyPlanner()

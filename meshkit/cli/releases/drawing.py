@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.cli.output import columns
 from meshkit.decide.formatting import count, odds, percent, seconds, stamp
-from meshkit.operations.release.listing import HEADINGS
+from meshkit.decide.ladder import stage
 
 if TYPE_CHECKING:
     from meshkit.decide.verdict import Condition, Verdict
@@ -22,6 +22,8 @@ _MARKS = {"done": "x", "now": ">", "bad": "!", "todo": " "}
 
 def table(found: Sequence[ReleaseSummary], now_s: float) -> str:
     """Draw the list of releases."""
+    from meshkit.operations.release.listing import HEADINGS
+
     return columns(HEADINGS, [tuple(map(_plain, one.cells(now_s))) for one in found])
 
 
@@ -83,9 +85,9 @@ def _measured(state: ReleaseState) -> str:
 
 def _ladder(state: ReleaseState) -> str:
     shown = []
-    for index, share in enumerate(state.release.ladder):
+    for index in range(len(state.release.ladder)):
         mark = _MARKS[_kind(state, index)]
-        shown.append(f"[{mark}] {percent(share)}")
+        shown.append(f"[{mark}] {stage(state.release, index)}")
     return "  ".join(shown)
 
 
@@ -118,8 +120,8 @@ def _times(state: ReleaseState, now_s: float) -> Iterator[str]:
 def _least_s(state: ReleaseState, now_s: float) -> float:
     """The shortest time to the end, if every later step takes the least that it may."""
     release = state.release
-    watched = [release.watch_s] if len(release.ladder) > len(release.steps) else []
-    lengths = [release.step_s] * (release.deciding_step + 1) + watched
+    watched = [release.watch_s] if release.keeps_stable or release.at_once else []
+    lengths = [*map(release.least_s, range(release.deciding_step + 1)), *watched]
     later = lengths[max(state.step + 1, 0) :]
     present = lengths[state.step] if 0 <= state.step < len(lengths) else 0.0
     if state.step < 0:

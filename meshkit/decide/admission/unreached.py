@@ -56,19 +56,22 @@ class Attribution:
         self,
         samples: Samples,
         versions: tuple[str, str],
-        percent: float,
+        percent: float | None,
         ready: Callable[[], ReadyPods] = ReadyPods,
     ) -> tuple[Attribution, Samples]:
         """Return the samples with such requests in the counts of ``versions`` (stable, canary).
 
-        ``percent`` is the canary's share in force. ``ready`` is called only if there are any.
+        ``percent`` is the canary's share in force, None where a cohort is it, of which nothing is known.
+        ``ready`` is called only if there are any.
         """
         lost = max(0, samples.unreached.get("", 0))
         if not lost:
             return replace(self, run=LogLikelihoods()), samples
         stable, canary = (samples.arms[version].requests for version in versions)
-        after = replace(self, percent=percent)
-        if 0 < percent < 100:
+        after = replace(self, percent=percent or 0.0)
+        if percent is None:
+            of_canary = _of_cohort(stable, canary, lost, ready())
+        elif 0 < percent < 100:
             earlier = self.run if percent == self.percent else LogLikelihoods()
             of_window = _log_likelihoods(stable, canary, lost, percent / 100)
             after = replace(after, run=LogLikelihoods(*map(sum, zip(earlier, of_window, strict=True))))
@@ -95,6 +98,19 @@ class Attribution:
         due = round(self.owed + lost * min(share, canary / reached if reached else share), 9)
         of_canary = min(lost, int(due))
         return replace(self, owed=due - of_canary), of_canary
+
+
+def _of_cohort(stable: int, canary: int, lost: int, pods: ReadyPods) -> int:
+    """How many of a window's ``lost`` requests are the canary's, if its share is not known.
+
+    All, if it alone has no ready pods; else by the share that reached its pods.
+    """
+    if pods.canary == 0 and pods.stable:
+        return lost
+    if pods.stable == 0 and pods.canary:
+        return 0
+    reached = stable + canary
+    return round(lost * canary / reached) if reached else 0
 
 
 def _log_likelihoods(stable: int, canary: int, lost: int, share: float) -> LogLikelihoods:

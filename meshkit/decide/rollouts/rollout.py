@@ -22,7 +22,7 @@ from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress, Verdict
-from meshkit.errors import NoData
+from meshkit.errors import BadInput, NoData
 from meshkit.facts import Samples
 
 if TYPE_CHECKING:
@@ -43,8 +43,15 @@ class Rollout:
     _percent: float
 
     def __init__(self, release: Release) -> None:
+        if release.lead_in:
+            field = "steps" if release.lead_in[0] == "testers" else release.lead_in[0]
+            raise BadInput(
+                f"release.{field}",
+                "a rollout of another program is judged by its shares alone.",
+                remedy="Leave it out, with a step below 100; 'meshkit release run' carries it out.",
+            )
         own = {"deadline_s": NEVER_S, "watch_s": 0.0, "keep_percent": 0.0, "at_deadline": "hold"}
-        self.release = release.model_copy(update={**own, "on_harm": "rollback", "gates": ()})
+        self.release = release.model_copy(update={**own, "on_harm": "rollback", "gates": (), "testers": None})
         self.baseline: Baseline | None = None
         self._start_over()
 

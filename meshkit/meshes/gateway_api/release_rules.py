@@ -6,10 +6,13 @@ Each field is written as the API server would complete it, so that what is store
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from meshkit.facts import Object
 from meshkit.intent.cohort import COOKIE, Cohort
+from meshkit.intent.release import MirrorFirst
 from meshkit.meshes.base import WeightedRoute
 
 _EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
@@ -35,6 +38,21 @@ def cohort_rule(cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
     canary = next(entry for entry in rule[route.destinations] if route.version_of(entry) == route.canary)
     named = {"name": f"{rule['name']}{RULE_NAME}"} if rule.get("name") else {}
     return {**rule, **named, "matches": matches, route.destinations: [{**canary, "weight": 1}]}
+
+
+def mirror_entry(mirror: MirrorFirst, rule: Object, route: WeightedRoute, port: int) -> tuple[str, Object]:
+    """The filter of a rule that sends copies of its requests to the canary. All are sent without a share."""
+    canary = next(entry for entry in rule[route.destinations] if route.version_of(entry) == route.canary)
+    names = {name: canary[name] for name in ("namespace",) if name in canary}
+    reference = {"group": "", "kind": "Service", "name": canary["name"], "port": canary.get("port", port)}
+    share = Fraction(Decimal(str(mirror.percent)))
+    dealt: dict[str, Any] = {}
+    if share.denominator == 1:
+        dealt = {"percent": share.numerator} if share != 100 else {}
+    else:
+        dealt = {"fraction": {"numerator": share.numerator, "denominator": 100 * share.denominator}}
+    target = {"backendRef": {**reference, **names}, **dealt}
+    return "filters", {"type": "RequestMirror", "requestMirror": target}
 
 
 def _conditions(cohort: Cohort) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from meshkit.intent.edges.exposure import Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
-from meshkit.intent.release import Release
+from meshkit.intent.release import MirrorFirst, Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube import kinds as kube_kinds
@@ -25,6 +25,7 @@ from meshkit.kube.steps import Step
 from meshkit.kube.workloads import pods_of, restarts, rolling, workload_needs
 from meshkit.meshes.base import Edge, WeightedRoute, not_plannable
 from meshkit.meshes.gateway_api.release_rules import cohort_rule as gateway_cohort_rule
+from meshkit.meshes.gateway_api.release_rules import mirror_entry as gateway_mirror
 from meshkit.meshes.gateway_api.splits import splits as gateway_splits
 from meshkit.meshes.istio import access as istio_access
 from meshkit.meshes.istio import observability as istio_observability
@@ -36,6 +37,7 @@ from meshkit.meshes.istio.traffic import apis as istio_routes
 from meshkit.meshes.istio.traffic import edges, egress, exposures, policies
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
 from meshkit.meshes.istio.traffic.release_rules import cohort_rule as virtual_service_cohort_rule
+from meshkit.meshes.istio.traffic.release_rules import mirror_entry as virtual_service_mirror
 from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE, refuse_tcp
 from meshkit.meshes.istio.traffic.splits import splits as virtual_service_splits
 from meshkit.meshes.routing.capabilities import Limits
@@ -156,6 +158,13 @@ class IstioPlanner:
         """The rule of a VirtualService, HTTPRoute or GRPCRoute for the requests of a cohort."""
         is_own = route.kind.kind == VIRTUAL_SERVICE.kind
         return (virtual_service_cohort_rule if is_own else gateway_cohort_rule)(cohort, rule, route)
+
+    def mirror_entry(
+        self, mirror: MirrorFirst, rule: Object, route: WeightedRoute, port: int
+    ) -> tuple[str, Object]:
+        """The entry of ``mirrors`` of a VirtualService's rule, or of ``filters`` of a Gateway API route's."""
+        is_own = route.kind.kind == VIRTUAL_SERVICE.kind
+        return (virtual_service_mirror if is_own else gateway_mirror)(mirror, rule, route, port)
 
 
 PLANNER = IstioPlanner()

@@ -19,7 +19,7 @@ from meshkit.intent.edges.exposure import Exposure
 from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.observability import Observability
-from meshkit.intent.release import Release
+from meshkit.intent.release import MirrorFirst, Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube.manifests import namespace_part
@@ -140,6 +140,16 @@ class LinkerdPlanner:
     def cohort_rule(self, cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
         """The rule of an HTTPRoute or GRPCRoute for the requests of a cohort."""
         return cohort_rule(cohort, rule, route)
+
+    def mirror_entry(
+        self, mirror: MirrorFirst, rule: Object, route: WeightedRoute, port: int
+    ) -> tuple[str, Object]:
+        """Linkerd copies no requests, and drops a route that asks for it."""
+        instead = (
+            "Choose testers, whose requests reach the canary before it gets a share, or begin with a small"
+            " step, such as 1."
+        )
+        raise cannot("Linkerd", Release, "mirror", instead)
 
 
 PLANNER = LinkerdPlanner()

@@ -32,6 +32,21 @@ def ready_pods(cluster: Cluster, release: Release, route: WeightedRoute) -> Read
     return ReadyPods(stable, canary)
 
 
+def enough(ready: ReadyPods) -> bool:
+    """Whether the canary has as many ready pods as stable, all of whose requests it is to take."""
+    return ready.stable is not None and ready.canary is not None and ready.canary >= max(1, ready.stable)
+
+
+def short_of(ready: ReadyPods, release: Release) -> str:
+    """Say why the canary cannot take all requests at once."""
+    if ready.stable is None or ready.canary is None:
+        return f"All requests wait: how many pods of {release.canary} are ready is not known."
+    return (
+        f"All requests wait until {release.canary} has as many ready pods as {release.stable}:"
+        f" {ready.canary} of {max(1, ready.stable)}."
+    )
+
+
 def require_ready(cluster: Cluster, release: Release, route: WeightedRoute) -> None:
     """Raise ``ManualActionRequired`` unless the stable version has a ready pod; say how it gets one."""
     stable = release.stable

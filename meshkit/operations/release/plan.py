@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from meshkit.decide.formatting import percent, rate, seconds
+from meshkit.decide.ladder import stage
 from meshkit.errors import BadInput, Forbidden, MeshkitError
 from meshkit.facts import ClusterRef, Finding, Kind, Object
 from meshkit.operations.plan import pending
@@ -58,7 +59,7 @@ class ReleasePlan:
     weights: tuple[int, int]
     """The weights of the stable version and the canary before the first step."""
     additions: Additions
-    """What the release adds to the route beside its weights, while it runs: a rule for each name."""
+    """What the release adds to the route beside its weights, while it runs (additions.py)."""
     observer: Observer = field(repr=False, compare=False)
     clock: Clock = field(repr=False, compare=False)
     edges: tuple[Place, ...] = ()
@@ -294,7 +295,8 @@ def _whole(
         raise
     current = weights_of(obj, route, release)
     found.require_usable()
-    if current.canary_percent >= release.steps[0]:
+    most = 0.0 if release.lead_in else release.steps[0]
+    if current.canary_percent and current.canary_percent >= most:
         raise BadInput(
             "release.canary",
             f"{release.canary} already gets {current.canary_percent:g} % of {route}.",
@@ -387,6 +389,16 @@ def _gate(gate: Gate) -> str:
 
 def _added(release: Release) -> Iterator[str]:
     """What the release adds to the route, and for how long."""
+    if release.mirror:
+        yield (
+            f"copies of {percent(release.mirror.percent)} of the requests for {release.canary}, before its"
+            f" first share, for at least {seconds(release.mirror.for_s)}; it is judged by them"
+        )
+    if release.cohort:
+        yield (
+            f"a rule in front, until the promotion: requests with {release.cohort} go to {release.canary} and"
+            " are compared with all others, not drawn at random"
+        )
     if release.testers:
         yield (
             f"a rule in front, from the start to the end: requests with {release.testers} go to"
@@ -406,12 +418,13 @@ def _steps(release: Release) -> Iterator[str]:
     """The steps as texts, from the measurement before the first to the last."""
     if release.baseline_s:
         yield f"{release.stable} measured for {seconds(release.baseline_s)}"
-    for index, share in enumerate(release.ladder[:-1]):
+    for index in range(len(release.ladder) - 1):
         if index > release.deciding_step:
-            yield f"{percent(share)} watched for {seconds(release.watch_s)}"
+            yield f"{stage(release, index)} watched for {seconds(release.watch_s)}"
         else:
-            yield f"{percent(share)} for at least {seconds(release.step_s)}"
-    yield percent(release.ladder[-1])
+            yield f"{stage(release, index)} for at least {seconds(release.least_s(index))}"
+    watched = f" watched for {seconds(release.watch_s)}" if release.at_once and release.watch_s else ""
+    yield f"{percent(release.ladder[-1])}{watched}"
 
 
 def _resumed(state: ReleaseState | None) -> dict[str, Any] | None:

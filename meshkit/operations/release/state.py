@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from meshkit.cluster.journal import reading_records
 from meshkit.decide.baseline import Baseline
-from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, share_percent, whole_share
+from meshkit.decide.ladder import AGREEMENT_POINTS, share_beside, share_percent, stage, whole_share
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.verdict import JudgedWindow, Verdict
 from meshkit.intent.release import Release
@@ -360,6 +360,8 @@ def _taken_again(state: ReleaseState, record: Record) -> ReleaseState:
 
 def _agreement(state: ReleaseState, measured_percent: float, requests: int | None) -> str:
     """Say how the measured share agrees with the one asked for, and if only because little was counted."""
+    if state.release.lead_at(state.step):
+        return f"{state.release.canary} gets {measured_percent:.1f} % by {stage(state.release, state.step)}"
     beside = f" and {state.beside_percent:.1f} % beside" if state.beside_percent else ""
     text = f"measured {measured_percent:.1f} %, asked {state.asked_percent:g} %{beside}"
     whole = whole_share(state.asked_percent, state.beside_percent)
@@ -412,7 +414,9 @@ def _shifted(state: ReleaseState, record: Record) -> ReleaseState:
         deadline_from_s=at_s if promoted else state.deadline_from_s,
         wanted="" if state.wanted == "promote" else state.wanted,
     )
-    return _noted(state, record, "weights", f"{before:g} to {asked:g} %")
+    lead = state.release.lead_at(step)
+    text = f"{stage(state.release, step)} begins" if lead else f"{before:g} to {asked:g} %"
+    return _noted(state, record, "weights", text)
 
 
 def _noted(

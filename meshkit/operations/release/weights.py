@@ -81,7 +81,7 @@ class WeightWriters:
 
     def present(self) -> set[str]:
         """The names of the release's additions that are there now."""
-        return self._of_mesh.present(self._of_mesh.read()[0])
+        return self._of_mesh.present(*self._of_mesh.read())
 
     def tidy(self) -> bool:
         """Remove the release's additions and leave the weights as they are; return whether there were any."""
@@ -168,9 +168,9 @@ class WeightWriter:
         now, release = self.read()[1], self._release
         return {release.stable: [now.stable.weight, stable], release.canary: [now.canary.weight, canary]}
 
-    def present(self, obj: Object) -> set[str]:
+    def present(self, obj: Object, found: Weights) -> set[str]:
         """The names of the release's additions that the object has now."""
-        return present(obj, self.route, self._additions)
+        return present(obj, self.route, found, self._additions)
 
     def move(
         self,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from meshkit.decide import formatting as words
+from meshkit.decide.ladder import stage
 from meshkit.views.icons import icon
 from meshkit.views.release import differences_html
 
@@ -100,14 +101,14 @@ def head(release: Release, where: str, state: ReleaseState | None, note: str = "
 def ladder(release: Release, state: ReleaseState | None) -> Markup:
     """The steps as an ordered list: done, current and future."""
     items = []
-    for index, percent in enumerate(release.ladder):
+    for index in range(len(release.ladder)):
         kind = _step_kind(index, release, state)
         current = Markup(' aria-current="step"') if kind == "now" else ""
         said = _step_words(index, kind, release, state)
         items.append(
             Markup(
                 '<li class="mk-step mk-step-{}"{}>{}<strong>{}</strong><span class="mk-muted">{}</span></li>'
-            ).format(kind, current, _step_mark(kind), words.percent(percent), said)
+            ).format(kind, current, _step_mark(kind), stage(release, index), said)
         )
     return Markup('<ol class="mk-ladder">{}</ol>').format(Markup("").join(items))
 
@@ -189,8 +190,9 @@ def _step_mark(kind: str) -> Markup:
 def _step_words(index: int, kind: str, release: Release, state: ReleaseState | None) -> str:
     if state is None or kind == "todo":
         if index <= release.deciding_step:
-            return f"at least {words.seconds(release.step_s)}"
-        return f"watched {words.seconds(release.watch_s)}" if index < len(release.ladder) - 1 else ""
+            return f"at least {words.seconds(release.least_s(index))}"
+        watched = index < len(release.ladder) - 1 or release.at_once
+        return f"watched {words.seconds(release.watch_s)}" if watched else ""
     looks = [judged.look for judged in state.looks if judged.look.step == index]
     if not looks:
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meshkit.facts import Object
 from meshkit.intent.cohort import COOKIE, Cohort
+from meshkit.intent.release import MirrorFirst
 from meshkit.meshes.base import WeightedRoute
 from meshkit.meshes.gateway_api.release_rules import RULE_NAME
 
@@ -23,3 +24,11 @@ def cohort_rule(cohort: Cohort, rule: Object, route: WeightedRoute) -> Object:
     alone = {name: value for name, value in canary.items() if name != "weight"}
     named = {"name": f"{rule['name']}{RULE_NAME}"} if rule.get("name") else {}
     return {**rule, **named, "match": matches, route.destinations: [alone]}
+
+
+def mirror_entry(mirror: MirrorFirst, rule: Object, route: WeightedRoute, port: int) -> tuple[str, Object]:
+    """The entry of a rule's ``mirrors`` that sends copies of its requests to the canary."""
+    if rule.get("mirror"):
+        raise ValueError(f"{route} mirrors there already by the field mirror, which excludes others")
+    canary = next(entry for entry in rule[route.destinations] if route.version_of(entry) == route.canary)
+    return "mirrors", {"destination": canary["destination"], "percentage": {"value": mirror.percent}}

@@ -43,7 +43,7 @@ _ROUTE = (
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     BEGIN: ("change_id", "release", "mesh", "object", "route", "weights", "versions"),
     "look": ("look", "verdict"),
-    "weights": ("step", "asked_percent", "change"),
+    "weights": ("step", "asked_percent", "change", "ready"),
     "agreed": ("measured_percent", "requests"),
     "command": ("command_id", "verb"),
     GATE: ("gate", "answer", "why"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from meshkit.decide.admission.unreached import ReadyPods
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.evidence import Evidence
 from meshkit.decide.ladder import next_step
@@ -18,6 +19,7 @@ from meshkit.decide.rule import judge
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
+from meshkit.operations.release.baseline import enough
 from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.state import BEGIN, ReleaseState, after, begun
 from meshkit.operations.release.weights import same_percent
@@ -122,6 +124,9 @@ def _unfounded(state: ReleaseState, record: Record) -> str:
         first = state.step < 0 and state.baseline is not None
         if not (asked or first or action == "promote"):
             return f"the weights were changed, but the last verdict is {action!r}"
+        last = release.at_once and step == len(release.ladder) - 1
+        if last and not asked and not enough(ReadyPods(*record.get("ready", ()))):
+            return f"all requests were shifted at once without enough ready pods of {release.canary}"
         if not asked and (shut := waiting.closed(state.gates, release, step)):
             return f"the weights were changed, but gate {shut[0].name} was not open"
     if record.get("kind") == "end":

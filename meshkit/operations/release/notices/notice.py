@@ -102,6 +102,8 @@ def _said(record: Mapping[str, Any], state: ReleaseState) -> tuple[EventWord, st
     last, canary = state.events[-1].text, state.release.canary
     match record.get("kind"), record.get("verb") or record.get("answer") or record.get("result"):
         case "weights", _:
+            if state.release.lead_at(state.step):
+                return "step", f"{last} for {canary}."
             return "step", f"{canary} gets {state.asked_percent:g} % of the requests."
         case "hold", _:
             return "held", f"{last}; {canary} keeps {state.asked_percent:g} %."

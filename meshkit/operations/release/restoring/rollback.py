@@ -99,7 +99,7 @@ class RollbackPlan:
     def __str__(self) -> str:
         if self.empty:
             return f"{self.what}, cluster {self.cluster}: nothing to do."
-        left = "".join(f", the rule for its {name} removed" for name in self.left)
+        left = "".join(f", its {name} removed" for name in self.left)
         lines = [described(self.release, self.route, self.weights, self.wanted) + left]
         lines += [
             described(self.release, each.now.route, each.now.weights, each.wanted) for each in self.edges
@@ -363,7 +363,7 @@ def _plan(
         managed_fields=fields,
         edges=of_edges,
         additions=additions,
-        left=tuple(sorted(present(obj, route, additions))),
+        left=tuple(sorted(present(obj, route, found, additions))),
     )
 
 

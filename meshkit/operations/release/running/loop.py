@@ -9,7 +9,7 @@ release stops and leaves them alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from meshkit.errors import (
 from meshkit.facts import ArmCounts, Samples
 from meshkit.observe.counters import Counters, Observer, window
 from meshkit.operations.clock import Clock
+from meshkit.operations.release.baseline import enough, short_of
 from meshkit.operations.release.edge.places import place_of
 from meshkit.operations.release.evidence_bundle.bundle import seal
 from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of
@@ -179,7 +180,7 @@ class Runner:
     def _measure(self, before: Counters, counters: Counters) -> None:
         """Judge the window between two readings; hold if it cannot be true."""
         try:
-            samples = self._windows.charged(window(before, counters), self.state)
+            samples = self._windows.counted(window(before, counters), self.state)
             look = self._windows.look_of(samples, self.state)
         except NoData as error:
             self._hold(str(error))
@@ -252,12 +253,22 @@ class Runner:
         the first step, is added to the one that its weight gives.
         """
         looks, beside = self.state.step_looks, self.state.beside_percent
+        if self.state.release.lead_at(self.state.step):
+            self._begin_stage(looks, now)
+            return
         asked = whole_share(self.state.asked_percent, beside)
         earlier = whole_share(self.state.before_percent, beside)
         counts = [(look.stable.requests + look.canary.requests, look.canary.requests) for look in looks]
         or_more = self.state.release.testers is not None
         if agreed := agreeing(counts, asked, earlier, or_more=or_more):
             requests, canary = agreed
+            self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
+
+    def _begin_stage(self, looks: Sequence[SampleWindow], now: float) -> None:
+        """Start the clock of a stage without a share, once the canary gets requests."""
+        canary = sum(look.canary.requests for look in looks)
+        requests = canary + sum(look.stable.requests for look in looks)
+        if canary:
             self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
 
     def _shift_if_open(self, step: int) -> None:
@@ -274,10 +285,16 @@ class Runner:
 
     def _shift(self, step: int) -> None:
         """Move the weights to a step: first journal the change, then write it."""
-        asked = self.state.release.ladder[step]
-        self._record(
-            "weights", step=step, asked_percent=asked, change=self._weights.difference(*weights(asked))
-        )
+        release = self.state.release
+        asked, pods = release.ladder[step], {}
+        if release.at_once and step == len(release.ladder) - 1:
+            ready = self._windows.ready()
+            if self.state.wanted != "promote" and not enough(ready):
+                self._note(short_of(ready, release))
+                return
+            pods = {"ready": list(ready)}
+        change = self._weights.difference(*weights(asked))
+        self._record("weights", step=step, asked_percent=asked, change=change, **pods)
         self._move(*weights(asked), expected_percent=self.state.before_percent)
 
     def _move(self, stable: int, canary: int, expected_percent: float | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshkit.decide.admission.unreached import Attribution, ReadyPods
@@ -35,12 +36,20 @@ class WindowMaker:
         self._zones = PodZones(cluster, self._release, self._route)
         self._recent: deque[Samples] = deque()
 
-    def charged(self, samples: Samples, state: ReleaseState) -> Samples:
-        """Charge the requests that reached no pod to the version that they were meant for."""
-        versions = (self._release.stable, self._release.canary)
+    def counted(self, samples: Samples, state: ReleaseState) -> Samples:
+        """The counts by which the versions are compared at the present step.
+
+        Those of callers, with the requests that reached no pod charged to the version that they were meant
+        for; while requests are mirrored, those of the servers, because no caller counts copies.
+        """
+        versions, lead = (self._release.stable, self._release.canary), self._release.lead_at(state.step)
+        samples = self._zones.of(samples)
+        if lead == "mirror":
+            return at_servers(samples, versions)
         share = state.asked_percent if state.step >= 0 else 0.0
-        self._attribution, charged = self._attribution.charged(samples, versions, share, self._ready)
-        return self._zones.of(charged)
+        found = self._attribution.charged(samples, versions, None if lead else share, self.ready)
+        self._attribution, charged = found
+        return charged
 
     def look_of(self, samples: Samples, state: ReleaseState) -> SampleWindow:
         """Return the window of these counts, as the present step sees it."""
@@ -107,7 +116,8 @@ class WindowMaker:
         """Count the running pods of both versions by zone."""
         return self._zones.placement()
 
-    def _ready(self) -> ReadyPods:
+    def ready(self) -> ReadyPods:
+        """Count the ready pods of both versions."""
         return ready_pods(self._cluster, self._release, self._route)
 
     def _shown(self, version: str) -> ArmCounts:
@@ -119,3 +129,9 @@ class WindowMaker:
             except ValueError:
                 break
         return total
+
+
+def at_servers(samples: Samples, versions: tuple[str, str]) -> Samples:
+    """The samples with what the pods of both versions counted themselves, copies of requests included."""
+    arms = {version: sum(samples.pods.get(version, {}).values(), ArmCounts()) for version in versions}
+    return replace(samples, arms=arms, unreached={})
