@@ -17,7 +17,7 @@ __all__ = ["sandbox", "seed"]
 TESTS = Path(__file__).parent
 LONG = ("browser", "e2e", "runbooks")
 """Folders whose files take a minute and more."""
-IN_USE = ("tests/e2e/test_day_two.py", "tests/e2e/test_upgrade.py")
+IN_USE = ("tests/e2e/test_access.py", "tests/e2e/test_day_two.py", "tests/e2e/test_upgrade.py")
 """Files with the fixture ``mesh_in_use``."""
 LONG_TIMEOUT_S = 900
 """The time limit of one of their tests, with its fixtures, on a slow machine."""
