@@ -106,3 +106,14 @@ def test_a_view_whose_kernel_was_restarted_says_so_and_offers_nothing(page: Page
     broken += "e => getComputedStyle(e, '::before').display !== 'none').length"
     assert page.evaluate(broken) == 0
     panel.screenshot(path=SCREENS / "panel-kernel-gone.png")
+
+
+def test_a_view_whose_kernel_was_shut_down_says_that_no_answer_comes(page: Page) -> None:
+    """Lab marks no widget then; the chart asks every 3 s and waits for 12 s."""
+    page.wait_for_function(KERNEL_READY)
+    run_all_cells(page)
+    expect(page.get_by_role("button", name="Hold")).to_be_visible()
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    said = "getComputedStyle(document.querySelector('.mk-panel'), '::before').content"
+    page.wait_for_function(f"() => {said}.includes('No answer from the kernel')")
+    expect(page.locator(".mk-panel").get_by_role("button", name="Hold")).to_be_hidden()

@@ -23,6 +23,32 @@ function loadPlotly(model) {
   return window.meshkitPlotly;
 }
 
+const ASK_MS = 3000, SILENT_MS = 12000;
+
+// Asks the kernel every few seconds. While it does not answer, the view that holds the chart says so.
+function watchKernel(model, el) {
+  let askedAt = 0;
+  const answered = (message) => {
+    if (message.kind === "alive") askedAt = 0;
+  };
+  const timer = setInterval(() => {
+    const now = Date.now();
+    el.closest(".mk")?.classList.toggle("mk-silent", askedAt > 0 && now - askedAt > SILENT_MS);
+    if (askedAt) return;
+    askedAt = now;
+    try {
+      model.send({ kind: "alive" });
+    } catch {
+      // The connection is gone, so no answer comes either.
+    }
+  }, ASK_MS);
+  model.on("msg:custom", answered);
+  return () => {
+    clearInterval(timer);
+    model.off("msg:custom", answered);
+  };
+}
+
 async function render({ model, el }) {
   const box = document.createElement("div");
   box.className = "mk-live-chart";
@@ -65,9 +91,11 @@ async function render({ model, el }) {
 
   model.on("msg:custom", change);
   model.send({ kind: "figure" });
+  const unwatch = watchKernel(model, el);
   const resized = new ResizeObserver(() => figure && figure.layout.autosize !== false && box.offsetWidth && plotly.Plots.resize(box));
   resized.observe(el);
   return () => {
+    unwatch();
     resized.disconnect();
     model.off("msg:custom", change);
     plotly.purge(box);

@@ -4,7 +4,8 @@ plotly's FigureWidget sends its 5 MB script with every figure and cannot append,
 100 KB an update. Here the browser asks the kernel once a page for plotly's script (compressed, from the
 installed plotly package: it works offline), once a view for the whole figure, and afterwards receives what
 changed: points added to the end of a trace, values replaced, parts of the layout. The figure itself is made
-elsewhere, by a pure function of the data: ``show`` compares it with what the browser already has.
+elsewhere, by a pure function of the data: ``show`` compares it with what the browser already has. The browser
+also asks whether the kernel is there, and the view says so when no answer comes.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class LiveChart(anywidget.AnyWidget):
     def _answer(self, _widget: Any, message: Mapping[str, Any], _buffers: Any) -> None:
         if message.get("kind") == "plotly":
             self.send({"kind": "plotly"}, [_plotly_script()])
+        elif message.get("kind") == "alive":
+            self.send({"kind": "alive"})
         elif message.get("kind") == "figure":
             self.send({"kind": "figure", **self._figure})
         elif message.get("kind") == "click" and self._on_click:
