@@ -42,6 +42,8 @@ def stream(heading: str, documents: Iterable[str]) -> str:
 
 def _text(dumper: Any, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else "'" if _AMBIGUOUS.fullmatch(text) else None
+    if not text.replace("\n", "").isprintable():
+        style = '"'  # where a character that is shown as an escape is read as that character
     found: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
     return found
 

@@ -106,6 +106,7 @@ def plan_steps(
         target=operation.target,
         facts=operation.facts,
         look=lambda: effects_of(pending, cluster, operation.mesh),
+        wanted=tuple(steps),
     )
 
 
