@@ -10,6 +10,7 @@ from meshkit.checks import (
     certificates,
     control_plane_objects,
     environment,
+    gitops,
     injection,
     ports,
     quota,
@@ -61,6 +62,7 @@ def _running(view: View, rules: MeshChecks) -> Iterator[Finding]:
     yield from agents.check(view, rules)
     yield from certificates.check(view, rules)
     yield from ports.check(view, rules)
+    yield from gitops.check(view)
     yield from _own(view, rules, pre=False)
 
 

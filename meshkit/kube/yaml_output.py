@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 WIDTH = 100
+_ENDLESS = 2**31 - 1
 _AMBIGUOUS = re.compile(r"[-+]?\.?[0-9][0-9a-fA-FxXoO_.:+-]*|[yYnN]|[-+]?\.(inf|Inf|INF|nan|NaN|NAN)")
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -28,6 +29,12 @@ class _Dumper(_Base):  # type: ignore[misc]
 def document(value: Any) -> str:
     """A value as one YAML document, which ends with a line break; fields keep their order."""
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True))
+
+
+def flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=_ENDLESS, default_flow_style=True)
+    return str(text).strip()
 
 
 def comment(text: str) -> str:

@@ -226,8 +226,12 @@ def _lost(route: Route, seen: Snapshot, row: Mesh) -> str:
         if step.partial:
             continue
         wanted = defaulted(step.object, definitions.get((step.kind.group, step.kind.kind)))
-        before, after = ({"metadata": {}, "spec": each.get("spec")} for each in (live, wanted))
-        changed = [each.path for each in changes(before, after) if not each.path.endswith(".weight")]
+        found = changes(_spec(live), _spec(wanted))
+        changed = [each.path for each in found if not each.path.endswith(".weight")]
         if changed:
             return f"it has more than a Route writes: {changed[0]} of {step.title}."
     return ""
+
+
+def _spec(obj: Object) -> Object:
+    return {"metadata": {}, "spec": obj.get("spec")}

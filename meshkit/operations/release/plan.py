@@ -263,6 +263,7 @@ def _whole(
 ) -> ReleasePlan:
     """The plan of a release that does not run."""
     from meshkit import settings
+    from meshkit.checks import gitops
     from meshkit.cluster.journal import new_id
     from meshkit.operations.release.forecast import measured_forecast
     from meshkit.operations.release.route import find_route, owners, weights_of
@@ -296,7 +297,7 @@ def _whole(
         observer=observer,
         clock=clock,
         unmoved=found.unmoved,
-        findings=found.findings,
+        findings=(*found.findings, *gitops.of_release(obj, route)),
         missing_rights=rights.missing_rights(cluster, route, release),
         missing_events=rights.missing_events(cluster, release),
         measure=lambda: measured_forecast(release, cluster, mesh, route, observer, clock, scraped=by_scrapes),
