@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from meshkit.operations.experiments.taking_back import stop_experiments as stop_experiments
     from meshkit.operations.explain import Explanation as Explanation
     from meshkit.operations.explain import explain as explain
+    from meshkit.operations.export.live_intents import export_intents as export_intents
+    from meshkit.operations.export.live_mesh import export_mesh as export_mesh
     from meshkit.operations.glance.model import Glance as Glance
     from meshkit.operations.glance.read import mesh_glance as mesh_glance
     from meshkit.operations.health import Findings as Findings
@@ -199,6 +201,8 @@ _HOMES = {
     "operations.routes.edit": ("plan_match", "plan_split"),
     "operations.routes.show": ("service_routes",),
     "operations.explain": ("Explanation", "explain"),
+    "operations.export.live_intents": ("export_intents",),
+    "operations.export.live_mesh": ("export_mesh",),
     "operations.glance.model": ("Glance",),
     "operations.glance.read": ("mesh_glance",),
     "operations.health": ("Findings", "check"),

@@ -11,6 +11,7 @@ from meshkit.checks import (
     certificates,
     control_plane_objects,
     environment,
+    gitops,
     injection,
     ports,
     quota,
@@ -65,6 +66,7 @@ def _running(view: View, rules: MeshChecks) -> Iterator[Finding]:
     yield from certificates.check(view, rules)
     yield from access.check(view)
     yield from ports.check(view, rules)
+    yield from gitops.check(view)
     yield from _own(view, rules, pre=False)
 
 

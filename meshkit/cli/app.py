@@ -17,8 +17,9 @@ from meshkit.cli.changes import apply_command, convert_command, history_command,
 from meshkit.cli.check import check_command
 from meshkit.cli.experiment import experiment_group
 from meshkit.cli.explain import explain_command
+from meshkit.cli.files.export import export_command
+from meshkit.cli.files.init import init_command, schema_command
 from meshkit.cli.groups import CommandGroup
-from meshkit.cli.init import init_command, schema_command
 from meshkit.cli.local.demo import demo_command
 from meshkit.cli.local.doctor import doctor_command
 from meshkit.cli.local.lab import lab_command
@@ -62,7 +63,7 @@ cli.add_under(
     {
         "Try it on this machine": (demo_command, lab_command, sandbox_group, doctor_command),
         "Set up a mesh": (setup_group, observability_command),
-        "Look, without changing anything": (check_command, explain_command, history_command),
+        "Look, without changing anything": (check_command, explain_command, history_command, export_command),
         "Change something, and undo it": (
             init_command,
             schema_command,

@@ -19,8 +19,9 @@ from meshkit.cli.output import (
     json_option,
     mesh_option,
     show,
+    yaml_option,
 )
-from meshkit.errors import CHANGES_PENDING
+from meshkit.errors import CHANGES_PENDING, BadInput
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -52,16 +53,29 @@ take_fields_option = click.option(
 @mesh_option
 @cluster_options
 @take_fields_option
+@yaml_option("Print all objects of the plan as YAML for a Git repository, without the data of Secrets.")
 @json_option
-def plan_command(file: str, mesh: str | None, choice: ClusterChoice, take_fields: bool, as_json: bool) -> int:
+def plan_command(
+    file: str,
+    mesh: str | None,
+    choice: ClusterChoice,
+    take_fields: bool,
+    output: str | None,
+    as_json: bool,
+) -> int:
     """Show what a file of intents would change, field by field.
 
     The command changes nothing. Exit code 5: changes are pending.
 
-    Example: meshkit plan -f shop.yaml
+    Example: meshkit plan -f shop.yaml -o yaml
     """
+    if output and as_json:
+        raise BadInput("--json", "it prints the plan, -o yaml its objects.", remedy="Give one of the two.")
     intents = _load(file)
     plan = _plan(intents, mesh, choice.connect(), take_fields=take_fields)
+    if output:
+        echo(plan.yaml, nl=False)
+        return 0 if plan.empty else CHANGES_PENDING
     return show_plan(plan, as_json=as_json)
 
 

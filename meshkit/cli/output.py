@@ -33,6 +33,11 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
 
 
+def yaml_option(help_text: str) -> Callable[[F], F]:
+    """Add the option ``-o yaml`` to a command that prints objects, as the argument ``output``."""
+    return click.option("-o", "--output", "output", type=click.Choice(["yaml"]), help=help_text)
+
+
 @dataclass(frozen=True)
 class ClusterChoice:
     """The cluster that a command's options select."""

@@ -11,6 +11,7 @@ from meshkit.codes.code import Code, finding
 from meshkit.codes.control_plane import *  # noqa: F403
 from meshkit.codes.data_plane import *  # noqa: F403
 from meshkit.codes.gateway_api import *  # noqa: F403
+from meshkit.codes.gitops import *  # noqa: F403
 from meshkit.codes.istio_objects import *  # noqa: F403
 from meshkit.codes.istio_routes import *  # noqa: F403
 from meshkit.codes.planned import *  # noqa: F403
@@ -42,6 +43,7 @@ BLOCKS = {
     "MK21": "Istio's ambient mode",
     "MK22": "Moving a namespace to Istio's ambient mode",
     "MK23": "Access rules on trial, and their exceptions",
+    "MK24": "GitOps: what Argo CD or Flux would fight over",
 }
 """The first two digits of a code -> the title of its block."""
 

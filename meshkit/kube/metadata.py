@@ -48,6 +48,19 @@ def managers(obj: Object, *path: str) -> list[str]:
     return found
 
 
+def field_paths(fields: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """Convert a FieldsV1 set to its members; ``.`` and an empty mapping mark a member."""
+    found: set[tuple[str, ...]] = set()
+    for name, inner in fields.items():
+        if name == ".":
+            found.add(prefix)
+        elif not inner:
+            found.add((*prefix, name))
+        else:
+            found |= field_paths(inner, (*prefix, name))
+    return found
+
+
 def title(obj: Object) -> str:
     """Kind and name of an object: ``Deployment istio-system/istiod``."""
     meta = obj["metadata"]

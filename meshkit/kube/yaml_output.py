@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 WIDTH = 100
+_ENDLESS = 2**31 - 1
 _AMBIGUOUS = re.compile(r"[-+]?\.?[0-9][0-9a-fA-FxXoO_.:+-]*|[yYnN]|[-+]?\.(inf|Inf|INF|nan|NaN|NAN)")
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -30,6 +31,12 @@ def document(value: Any) -> str:
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True))
 
 
+def flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=_ENDLESS, default_flow_style=True)
+    return str(text).strip()
+
+
 def comment(text: str) -> str:
     """A text as lines of a comment."""
     return "".join(f"# {line}".rstrip() + "\n" for line in text.splitlines())
@@ -42,6 +49,8 @@ def stream(heading: str, documents: Iterable[str]) -> str:
 
 def _text(dumper: Any, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else "'" if _AMBIGUOUS.fullmatch(text) else None
+    if not text.replace("\n", "").isprintable():
+        style = '"'  # where a character that is shown as an escape is read as that character
     found: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
     return found
 

@@ -348,6 +348,26 @@ class Mesh:
     aggregated_api: str = ""
     """The command that needs an aggregated API of the mesh; empty if there is none."""
 
+    @property
+    def own_kinds(self) -> tuple[Kind, ...]:
+        """The namespaced kinds of the mesh and of the Gateway API, in the versions that meshkit reads."""
+        definitions = {
+            (each["spec"]["group"], each["spec"]["names"]["kind"]): Kind(
+                f"{each['spec']['group']}/{_stored_version(each)}", each["spec"]["names"]["kind"]
+            )
+            for each in self.crds()
+            if each["spec"]["scope"] == "Namespaced"
+        }
+        read = (*self.kinds.all, *self.meaning.KINDS.values(), *self.checks.kinds, *self.not_evaluated)
+        known = {(kind.group, kind.kind): kind for kind in reversed(read)}
+        named = {place: known.get(place, kind) for place, kind in definitions.items()}
+        others = {place: kind for place, kind in known.items() if place[0].endswith(self.removal.group)}
+        return tuple(sorted({**others, **named}.values()))
+
+
+def _stored_version(definition: Object) -> str:
+    return next(str(each["name"]) for each in definition["spec"]["versions"] if each.get("storage"))
+
 
 def not_plannable(intent: Intent) -> BadInput:
     """The error for an intent that has a plan of its own."""

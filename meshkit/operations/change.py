@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from meshkit import codes
+from meshkit.checks import gitops
 from meshkit.checks.planned import preflight, schema
 from meshkit.cluster import executor, rights, snapshot
 from meshkit.cluster import undo as undoing
@@ -101,11 +102,12 @@ def plan_steps(
         server=cluster.server,
         steps=pending,
         unchanged=sum(one.step.title not in titles for one in checked),
-        findings=(*findings, *_warnings(pending)),
+        findings=(*findings, *_taken_from_git(pending), *_warnings(pending)),
         operation=operation.name,
         target=operation.target,
         facts=operation.facts,
         look=lambda: effects_of(pending, cluster, operation.mesh),
+        wanted=tuple(steps),
     )
 
 
@@ -314,6 +316,13 @@ def _checked(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]
             message = f"{RELEASE_MANAGER} owns {', '.join(taken)} of {one.step.title}."
             raise Conflict(message, remedy=_RELEASED, managers={RELEASE_MANAGER: taken})
     return checked
+
+
+def _taken_from_git(pending: Sequence[PlannedStep]) -> Iterator[Finding]:
+    """Yield a finding for each object of which the plan takes fields that a GitOps tool applies."""
+    for planned in pending:
+        if planned.after is not None:
+            yield from gitops.of_change(planned.after, {o for each in planned.changes for o in each.owners})
 
 
 def _warnings(pending: Sequence[PlannedStep]) -> Iterator[Finding]:

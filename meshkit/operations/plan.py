@@ -12,6 +12,7 @@ from meshkit.cluster.diff import FieldChange
 from meshkit.cluster.journal import Operation
 from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.facts import ClusterRef, Finding
+from meshkit.kube.steps import Step
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -58,6 +59,8 @@ class Plan:
     """The name that confirms a disruptive plan; empty if no confirmation is needed."""
     look: Callable[[], Effects] | None = field(default=None, repr=False, compare=False)
     """Reads the cluster to tell which requests the plan changes."""
+    wanted: tuple[Step, ...] = field(default=(), repr=False, compare=False)
+    """All steps in order, also those whose objects are already as desired."""
 
     @cached_property
     def effects(self) -> Effects | None:
@@ -66,6 +69,13 @@ class Plan:
         The cluster is read when this is used for the first time.
         """
         return self.look() if self.look is not None and self.steps else None
+
+    @property
+    def yaml(self) -> str:
+        """All objects of the plan as YAML for a Git repository, without the data of Secrets."""
+        from meshkit.operations.export.plan_yaml import plan_yaml
+
+        return plan_yaml(self)
 
     @property
     def record(self) -> Operation:

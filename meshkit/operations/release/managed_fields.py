@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from meshkit.kube.metadata import field_paths
+
 Entry = Mapping[str, Any]
 Path = tuple[str, ...]
 
@@ -24,11 +26,11 @@ def handed_back(saved: Sequence[Entry], current: Sequence[Entry], manager: str) 
     ours = {key for key in now if key[0] == manager and key[1] == "Update" and not key[3]}
     taken: set[Path] = set()
     for key in ours:
-        taken |= _paths(now[key]["fieldsV1"]) - _paths(before.get(key, {}).get("fieldsV1", {}))
-    owned = {key: _paths(entry["fieldsV1"]) for key, entry in now.items()}
+        taken |= field_paths(now[key]["fieldsV1"]) - field_paths(before.get(key, {}).get("fieldsV1", {}))
+    owned = {key: field_paths(entry["fieldsV1"]) for key, entry in now.items()}
     given: set[Path] = set()
     for key, entry in before.items():
-        back = _paths(entry["fieldsV1"]) & taken
+        back = field_paths(entry["fieldsV1"]) & taken
         if back and key not in ours:
             owned[key] = owned.get(key, set()) | back
             given |= back
@@ -45,19 +47,6 @@ def _key(entry: Entry) -> tuple[str, str, str, str]:
         entry.get("apiVersion", ""),
         entry.get("subresource", ""),
     )
-
-
-def _paths(fields: Mapping[str, Any], prefix: Path = ()) -> set[Path]:
-    """Convert a FieldsV1 set to its members; ``.`` and an empty mapping mark a member."""
-    found: set[Path] = set()
-    for name, inner in fields.items():
-        if name == ".":
-            found.add(prefix)
-        elif not inner:
-            found.add((*prefix, name))
-        else:
-            found |= _paths(inner, (*prefix, name))
-    return found
 
 
 def _fields(paths: Iterable[Path]) -> dict[str, Any]:

@@ -279,6 +279,7 @@ def _whole(
 ) -> ReleasePlan:
     """The plan of a release that does not run."""
     from meshkit import settings
+    from meshkit.checks import gitops
     from meshkit.cluster.journal import new_id
     from meshkit.operations.release.edge.places import place_now, require_same_share
     from meshkit.operations.release.forecast import measured_forecast
@@ -317,7 +318,7 @@ def _whole(
         observer=observer,
         clock=clock,
         unmoved=found.unmoved,
-        findings=found.findings,
+        findings=(*found.findings, *gitops.of_release(obj, route)),
         edges=edges,
         missing_rights=rights.missing_rights(cluster, routes, release),
         missing_events=rights.missing_events(cluster, release),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from meshkit.kube import yaml_input
 from meshkit.kube.yaml_output import comment, document, stream
+from meshkit.views.plain_text import visible
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 VALUES = st.recursive(
@@ -28,6 +29,11 @@ def test_what_is_written_is_read_back(value: object) -> None:
 )
 def test_texts_that_look_like_numbers_are_quoted(text: str) -> None:
     assert document({"version": text}) == f"version: '{text}'\n"
+
+
+@pytest.mark.parametrize("text", ["a\u200bb", "a\u2028b", "a\u202eb\n", "\x1b[1m", "\ufeffa"])
+def test_what_a_terminal_obeys_can_be_shown_as_an_escape(text: str) -> None:
+    assert yaml_input.load(visible(document({"a": text}))) == {"a": text}
 
 
 def test_long_texts_are_blocks_and_shared_values_are_written_twice() -> None:

@@ -197,3 +197,13 @@ def _killed_at_step_1(stage: Stage, plan: ReleasePlan) -> str:
     with pytest.raises(Killed):
         stage.run(kill, plan=plan)
     return stage.state.change_id
+
+
+def test_a_route_that_a_gitops_tool_applies_is_told_before_the_start() -> None:
+    stage = Stage()
+    assert not any(finding.code == "MK2402" for finding in stage.plan().findings)
+    stage.fake.api.objects["VirtualService", "shop", "web"]["metadata"]["annotations"] = {
+        "argocd.argoproj.io/tracking-id": "shop:networking.istio.io/VirtualService:shop/web"
+    }
+    (finding,) = [each for each in stage.plan().findings if each.code == "MK2402"]
+    assert finding.message in str(stage.plan().text(forecast=False))
