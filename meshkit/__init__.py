@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from meshkit.operations.release.restoring.rollback import plan_rollback as plan_rollback
     from meshkit.operations.release.runner import release_state as release_state
     from meshkit.operations.release.runner import send_command as send_command
+    from meshkit.operations.rights.roles import role_objects as role_objects
     from meshkit.operations.routes.convert import plan_convert as plan_convert
     from meshkit.operations.routes.edit import plan_match as plan_match
     from meshkit.operations.routes.edit import plan_split as plan_split
@@ -191,6 +192,7 @@ _HOMES = {
     "operations.chaos": ("Chaos",),
     "operations.traffic_gate": ("TrafficGateOptions",),
     "operations.undo": ("undo",),
+    "operations.rights.roles": ("role_objects",),
     "operations.routes.convert": ("plan_convert",),
     "operations.experiments.comparison": ("compare_experiments",),
     "operations.experiments.experiment": ("Experiment",),

@@ -34,6 +34,7 @@ from meshkit.cli.routes import route_group
 from meshkit.cli.runbook import runbook_group
 from meshkit.cli.security.access import access_group
 from meshkit.cli.security.identity import identity_group
+from meshkit.cli.security.rights import rights_command
 from meshkit.cli.setup import setup_group
 from meshkit.cli.uninstall import uninstall_command
 from meshkit.cli.upgrade import upgrade_group
@@ -62,7 +63,7 @@ def cli(debug: bool) -> None:
 cli.add_under(
     {
         "Try it on this machine": (demo_command, lab_command, sandbox_group, doctor_command),
-        "Set up a mesh": (setup_group, observability_command),
+        "Set up a mesh": (setup_group, observability_command, rights_command),
         "Look, without changing anything": (check_command, explain_command, history_command, export_command),
         "Change something, and undo it": (
             init_command,

@@ -341,6 +341,10 @@ class Mesh:
     """Reads Routes back from what ``planner`` wrote; None for a mesh that cannot."""
     to_ambient: Sidecarless | None = None
     """The checks of a move to the mesh's mode without sidecars; None for a mesh without one."""
+    written: tuple[Kind, ...] = ()
+    """The kinds of the objects that ``planner`` writes whole for intents other than ControlPlane."""
+    patched: tuple[Kind, ...] = ()
+    """The kinds of the objects of others in which it writes some fields."""
     agent_probes: Callable[[Object], bool] = lambda pod: False
     """Whether a pod's sidecar answers the kubelet's probes on a port of its own, past the access rules."""
     shadow: Shadow | None = None

@@ -18,7 +18,7 @@ from meshkit.meshes import registry
 from meshkit.meshes.base import Sidecarless
 from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME, View
 from meshkit.operations.explain import explainer_of_files
-from meshkit.operations.rights import missing_rights
+from meshkit.operations.rights.install import missing_rights
 from meshkit.operations.routes.traffic import findings_of_traffic, not_read, require_window
 from meshkit.operations.which_mesh import mesh_of
 

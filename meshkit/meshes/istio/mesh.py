@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from meshkit.facts import Kind
+from meshkit.kube.kinds import CONFIG_MAP, SERVICE, WORKLOADS
+from meshkit.kube.kinds import NAMESPACE as NAMESPACE_KIND
 from meshkit.meshes.base import Mesh, MeshKinds, RemovalMarks, Revisions
 from meshkit.meshes.control_plane import ControlPlaneFacts, MinorSkew
 from meshkit.meshes.definitions import crds
+from meshkit.meshes.gateway_api.exposures import GATEWAY
 from meshkit.meshes.gateway_api.routes import GRPC_ROUTE, HTTP_ROUTE
 from meshkit.meshes.istio import intents, retirement, revisions
 from meshkit.meshes.istio.access import AUTHORIZATION_POLICY, SHADOW
@@ -16,8 +19,13 @@ from meshkit.meshes.istio.control_plane import DEFAULT_VERSION, NAMESPACE, RESOU
 from meshkit.meshes.istio.injection import INJECTION_RULES, agent_probes
 from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.metrics import METRICS
+from meshkit.meshes.istio.observability import TELEMETRY
 from meshkit.meshes.istio.planner import PEER_AUTHENTICATION, PLANNER, VIRTUAL_SERVICE, mutual_tls
 from meshkit.meshes.istio.traffic import conversion, written
+from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
+from meshkit.meshes.istio.traffic.policies import SERVICE_ENTRY
+from meshkit.meshes.monitoring.objects import RULE
+from meshkit.meshes.monitoring.scraping import POD_MONITOR
 
 ISTIO = Mesh(
     name="istio",
@@ -89,6 +97,11 @@ ISTIO = Mesh(
     intent_checks=intents,
     conversion=conversion,
     written_routes=written,
+    written=(
+        *(VIRTUAL_SERVICE, DESTINATION_RULE, SERVICE_ENTRY, PEER_AUTHENTICATION, AUTHORIZATION_POLICY),
+        *(HTTP_ROUTE, GATEWAY, TELEMETRY, POD_MONITOR, RULE, SERVICE, CONFIG_MAP),
+    ),
+    patched=(NAMESPACE_KIND, *WORKLOADS),
     shadow=SHADOW,
     agent_probes=agent_probes,
     to_ambient=migration,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from meshkit.facts import Kind
+from meshkit.kube.kinds import CONFIG_MAP, SERVICE, WORKLOADS
+from meshkit.kube.kinds import NAMESPACE as NAMESPACE_KIND
 from meshkit.meshes.base import InstallRight, Mesh, MeshKinds, RemovalMarks
 from meshkit.meshes.control_plane import ControlPlaneFacts
 from meshkit.meshes.definitions import crds
 from meshkit.meshes.gateway_api.routes import GRPC_ROUTE, HTTP_ROUTE
 from meshkit.meshes.identity import Identity
 from meshkit.meshes.linkerd import intents, rotation
-from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY, SHADOW
+from meshkit.meshes.linkerd.access import AUTHORIZATION_POLICY, MESH_TLS, NETWORK, SERVER, SHADOW
 from meshkit.meshes.linkerd.analysis import ANALYZER
 from meshkit.meshes.linkerd.checks.table import CHECKS
 from meshkit.meshes.linkerd.control_plane import DEFAULT_VERSION, NAMESPACE, RESOURCES
@@ -20,10 +22,13 @@ from meshkit.meshes.linkerd.metrics import METRICS
 from meshkit.meshes.linkerd.pki import ANCHOR, ISSUER, identity_steps
 from meshkit.meshes.linkerd.planner import PLANNER, mutual_tls
 from meshkit.meshes.linkerd.traffic import written
+from meshkit.meshes.monitoring.objects import RULE
+from meshkit.meshes.monitoring.scraping import POD_MONITOR
 
+EGRESS_NETWORK = Kind("policy.linkerd.io/v1alpha1", "EgressNetwork")
 _NOT_EVALUATED = (
     Kind("linkerd.io/v1alpha2", "ServiceProfile"),
-    Kind("policy.linkerd.io/v1alpha1", "EgressNetwork"),
+    EGRESS_NETWORK,
     Kind("policy.linkerd.io/v1alpha1", "HTTPLocalRateLimitPolicy"),
     Kind("workload.linkerd.io/v1beta1", "ExternalWorkload"),
     Kind("gateway.networking.k8s.io/v1alpha2", "TCPRoute"),
@@ -80,6 +85,11 @@ LINKERD = Mesh(
     ),
     intent_checks=intents,
     written_routes=written,
+    written=(
+        *(HTTP_ROUTE, SERVER, AUTHORIZATION_POLICY, MESH_TLS, NETWORK, EGRESS_NETWORK),
+        *(POD_MONITOR, RULE, SERVICE, CONFIG_MAP),
+    ),
+    patched=(NAMESPACE_KIND, SERVICE, *WORKLOADS),
     shadow=SHADOW,
     aggregated_api="linkerd viz tap",
 )

@@ -10,7 +10,7 @@ import pytest
 
 from meshkit.errors import Forbidden
 from meshkit.facts import Finding, Kind
-from meshkit.operations.rights import missing_rights
+from meshkit.operations.rights.install import missing_rights
 
 CLIENT_CA = "requestheader-client-ca-file"
 

@@ -1,0 +1,1 @@
+"""The permissions that operations need: those to install a mesh, and the roles for everyday verbs."""
