@@ -12,9 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from meshkit.intent.base import At, Intent, Name, Part, is_name
 from meshkit.intent.cohort import Cohort
 from meshkit.intent.gates import Gate, SecretKey
-
-PRIMARY = "primary"
-"""The name of a route where none is given."""
+from meshkit.intent.traffic import PRIMARY
 
 
 def _route_reference(text: str) -> str:

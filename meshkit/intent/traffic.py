@@ -16,6 +16,21 @@ from meshkit.intent.balancing import (
 from meshkit.intent.base import At, Intent, Location, Name, Part, labels_or
 from meshkit.intent.rules import Fault, Retries, Rule, Seconds, Split, whole_weights
 
+PRIMARY = "primary"
+"""The name of a route without one of its own."""
+_OF_REQUESTS: Mapping[str, tuple[str, ...]] = {
+    "load_balancing": ("hash_header", "hash_cookie", "hash_query"),
+    "connection_limits": (
+        "max_pending_requests",
+        "max_requests",
+        "max_requests_per_connection",
+        "max_retries",
+        "http2",
+    ),
+    "outlier_detection": ("consecutive_gateway_errors",),
+}
+"""The parts of policies that do nothing for whole connections."""
+
 
 class Version(Part):
     """One version of a Service: the pods with these labels in addition to the Service's selector."""
@@ -53,11 +68,15 @@ class Route(Intent):
         description="the versions of the Service, at least one",
         examples=[[{"name": "v1"}, {"name": "v2"}]],
     )
+    protocol: Literal["http", "tcp"] = Field(
+        default="http",
+        description="what is split: http, the requests; tcp, whole connections to a port that is not HTTP",
+    )
     split: Split = Field(
         description="a percentage for each version that gets requests, 100 in all, at most one decimal",
         examples=[{"v1": 100, "v2": 0}],
     )
-    name: Name = Field(default="primary", description="the name of the route, which a release refers to")
+    name: Name = Field(default=PRIMARY, description="the name of the route, which a release refers to")
     api: Literal["auto", "mesh", "gateway"] = Field(
         default="auto",
         description="the API that carries it: mesh (the mesh's own: VirtualService with Istio), gateway"
@@ -101,6 +120,22 @@ class Route(Intent):
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))} is named twice")
         return versions
+
+    @model_validator(mode="after")
+    def _connections_are_only_split(self) -> Self:
+        of_requests = ("rules", "matches", "timeout_s", "retries", "fault")
+        for name in of_requests if self.protocol == "tcp" else ():
+            if getattr(self, name):
+                raise At((name,), "it is of requests, and with protocol tcp only connections are seen")
+        for part, names in _OF_REQUESTS.items() if self.protocol == "tcp" else ():
+            for name in names:
+                if getattr(getattr(self, part), name, None):
+                    raise At(
+                        (part, name), "it is of requests, and with protocol tcp only connections are seen"
+                    )
+        if self.protocol == "tcp" and self.name != PRIMARY:
+            raise At(("name",), "it is for releases, which judge requests; with protocol tcp leave it out")
+        return self
 
     @model_validator(mode="after")
     def _failover_is_possible(self) -> Self:

@@ -12,7 +12,8 @@ from typing import Any
 
 from meshkit.errors import BadInput
 from meshkit.facts import Need, Object, Snapshot
-from meshkit.intent.release import PRIMARY, Release
+from meshkit.intent.release import Release
+from meshkit.intent.traffic import PRIMARY
 from meshkit.kube.kinds import NODE
 from meshkit.kube.metadata import title
 from meshkit.meshes.base import Edge, Mesh, WeightedRoute

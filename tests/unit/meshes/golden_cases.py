@@ -98,6 +98,12 @@ SHOP = Snapshot(
                 ],
             },
         },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "ledger", "namespace": "shop"},
+            "spec": {"selector": {"app": "ledger"}, "ports": [{"name": "tcp-db", "port": 5432}]},
+        },
         serving("pay"),
         deployment("bare"),
         pod("bare", "app"),
@@ -206,6 +212,15 @@ CASES: dict[str, tuple[tuple[str, ...], Intent]] = {
         ),
     ),
     "route-gateway": (("istio",), route(api="gateway")),
+    "route-tcp": (
+        ("istio",),
+        route(
+            service="ledger",
+            port=5432,
+            protocol="tcp",
+            connection_limits=ConnectionLimits(max_connections=10),
+        ),
+    ),
     "route-grpc": (
         ("istio", "linkerd"),
         route(service="pay", selector={"name": "pay"}, rules=CALLS, retries=RETRIED),

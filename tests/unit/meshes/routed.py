@@ -35,8 +35,8 @@ def deployment(name: str, namespace: str = "shop", **labels: str) -> dict[str, A
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"template": template}}
 
 
-def service(name: str, port: int = 8080) -> dict[str, Any]:
-    spec = {"selector": {"app": name}, "ports": [{"name": "http", "port": port}]}
+def service(name: str, port: int = 8080, **of_port: str) -> dict[str, Any]:
+    spec = {"selector": {"app": name}, "ports": [{"name": "http", "port": port, **of_port}]}
     return {
         "apiVersion": "v1",
         "kind": "Service",

@@ -322,3 +322,23 @@ spec: {selector: {app: none}, ports: [{name: http, port: 8080}], clusterIP: 10.0
 """
     found = [row for row in rows(seen(step(service), held=MESHED)) if row[0] == ("legacy/old",)]
     assert [row[4] for row in found] == [(f"100 % {WEB} (no connection: no ready endpoint)",)]
+
+
+def test_other_shares_of_the_connections_of_a_tcp_port_are_told() -> None:
+    shares = [
+        {"destination": {"host": "web", "subset": subset}, "weight": weight}
+        for subset, weight in {"v1": 70, "v2": 30}.items()
+    ]
+    item = yaml.safe_load(virtual_service("[]"))
+    item["spec"] = {"hosts": ["web"], "tcp": [{"match": [{"port": 8080}], "route": shares}]}
+    held = [
+        {**each, "spec": {**each["spec"], "ports": [{**each["spec"]["ports"][0], "appProtocol": "tcp"}]}}
+        if (each["kind"], each["metadata"]["name"]) == ("Service", "web")
+        else each
+        for each in objects("istio", WORKLOADS, ISTIO)
+    ]
+    found = effects_of((PlannedStep(Step(item), "change", after=item),), cluster(Api(held), "istio"), "istio")
+    told = str(found)
+    assert "70 %" in told
+    assert "subset v2" in told
+    assert found.not_seen == ()

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+import meshkit as mk
+from meshkit.facts import Snapshot
+from meshkit.meshes import registry
 from meshkit.meshes.model.inbound import Authorization, Condition, Inbound, InboundRoute, Policy, Rule
 from meshkit.meshes.model.outbound import Backend, Match, Route, StringMatch, VirtualHost
 from meshkit.sandbox.control_planes.registry import DATA_PLANES
@@ -168,6 +171,40 @@ def test_istio_carries_the_bytes_of_a_tcp_port_and_refuses_whole_connections(tmp
                 assert sum(total(pages[pod], family, *inside) for pod in ("web-v1", "web-v2")) >= 3
 
         await mesh.eventually(counted)
+
+    run("istio", tmp_path, body)
+
+
+def test_istio_splits_the_connections_of_a_tcp_port(tmp_path: Path) -> None:
+    """As a Route with protocol tcp is planned; connections to a caller that no rule names go to any pod."""
+
+    async def body(mesh: MiniMesh) -> None:
+        held = [{"apiVersion": "v1", "kind": "Service", **each} for each in mesh.objects["services"]]
+        resources = {"VirtualService": "virtualservices", "DestinationRule": "destinationrules"}
+
+        async def answered(v1: float, caller: str = "client") -> set[bytes]:
+            place = {
+                "namespace": "shop",
+                "service": "web",
+                "port": 8080,
+                "versions": [{"name": "v1"}, {"name": "v2"}],
+            }
+            asked = mk.Route(**place, protocol="tcp", split={"v1": v1, "v2": 100 - v1})
+            for step in registry.mesh("istio").planner.plan(asked, Snapshot(tuple(held))):
+                meta = {"uid": step.object["kind"], "generation": 1, **step.object["metadata"]}
+                mesh.objects[resources[step.object["kind"]]] = [{**step.object, "metadata": meta}]
+            await mesh.apply()
+            return {await tunnelled(mesh, caller) for _ in range(25)}
+
+        assert await answered(100) == {b"200 web-v1"}
+        assert await answered(0) == {b"200 web-v2"}
+        assert await answered(50) == {b"200 web-v1", b"200 web-v2"}
+        rule = mesh.objects["virtualservices"][0]["spec"]["tcp"][0]
+        rule["match"][0]["sourceLabels"] = {"app": "web"}
+        rule["route"] = rule["route"][:1]
+        await mesh.apply()
+        assert {await tunnelled(mesh, "client") for _ in range(25)} == {b"200 web-v1", b"200 web-v2"}
+        assert {await tunnelled(mesh, "web-v2") for _ in range(10)} == {b"200 web-v1"}
 
     run("istio", tmp_path, body)
 

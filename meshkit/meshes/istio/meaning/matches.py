@@ -17,6 +17,7 @@ FIELDS = {
     *("name", "uri", "ignoreUriCase", "method", "scheme", "authority", "headers", "withoutHeaders"),
     *("queryParams", "port", "sourceLabels", "sourceNamespace", "gateways", "statPrefix"),
 }
+TCP_FIELDS = {"port", "sourceLabels", "sourceNamespace", "gateways"}
 CLAIMS = "@request.auth.claims"
 
 

@@ -1,4 +1,4 @@
-"""Translate Istio's HTTP routes of a host and port to a proxy's routes.
+"""Translate Istio's http and tcp routes of a host and port to a proxy's routes.
 
 Follows istiod (pilot/pkg/networking/core/route): the first match wins and nothing behind one for every
 request is kept; no timeout and two retries unless said otherwise; a weight of zero is left out; a
@@ -15,7 +15,7 @@ from meshkit.meshes.istio.meaning import actions
 from meshkit.meshes.istio.meaning.destinations.clusters import Clusters
 from meshkit.meshes.istio.meaning.destinations.traffic_policy import Policy, consistent_hash
 from meshkit.meshes.istio.meaning.hosts import Host, concrete_host
-from meshkit.meshes.istio.meaning.matches import CLAIMS, FIELDS, concerns, is_catch_all, match_of
+from meshkit.meshes.istio.meaning.matches import CLAIMS, FIELDS, TCP_FIELDS, concerns, is_catch_all, match_of
 from meshkit.meshes.istio.meaning.mesh_config import MeshConfig
 from meshkit.meshes.istio.meaning.virtual_services import VirtualServices
 from meshkit.meshes.istio.meaning.visibility import Caller
@@ -80,7 +80,32 @@ class Routing:
 
     def of_tcp(self, host: Host, port: int) -> tuple[Route, ...]:
         """The one route of a TCP port: no rule for requests holds there."""
+        for item in self.services.of(host.name):
+            if found := self._of_connections(item, port):
+                return (found,)
         return (Route("default", (Match(),), (Backend(cluster_name(port, "", host.name), 1),)),)
+
+    def _of_connections(self, item: Object, port: int) -> Route | None:
+        """The first tcp route that holds for this caller and port."""
+        for index, entry in enumerate(item["spec"].get("tcp") or ()):
+            where = f"spec.tcp[{index}]"
+            if not entry.get("route") or not self._holds_for_connections(item, where, entry, port):
+                continue
+            owner = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+            source = f"VirtualService {owner} tcp[{index}]"
+            backends = self._backends(item, where, entry["route"], port)
+            return Route(f"tcp-{index}", (Match(),), backends, owner=owner, source=source)
+        return None
+
+    def _holds_for_connections(self, item: Object, where: str, entry: Json, port: int) -> bool:
+        held = not entry.get("match")
+        for place, each in enumerate(entry.get("match") or ()):
+            if unknown := sorted(set(each) - TCP_FIELDS):
+                message = f"{where}.match[{place}].{unknown[0]} is not supported by the sandbox"
+                self.work.ignore(item, f"{message}: this match never applies.")
+            else:
+                held = held or concerns(each, self.caller, port)
+        return held
 
     def on_tcp_ports(self) -> Iterable[Problem]:
         """Http routes of ports that Istio does not read as HTTP, where they have no effect."""

@@ -139,9 +139,9 @@ class VirtualServices:
         return sorted(found, key=lambda item: export_rank(item, mine, default))
 
     def _tell_left_out(self, item: Object) -> None:
-        for kind in ("tcp", "tls"):
-            if item["spec"].get(kind):
-                self._work.ignore(item, f"spec.{kind}: the sandbox routes http only; these have no effect.")
+        if item["spec"].get("tls"):
+            message = "spec.tls: the sandbox does not route by the name that TLS asks for; it has no effect."
+            self._work.ignore(item, message)
 
     def _delegated(self, item: Object, where: str, entry: Json) -> list[tuple[Object, str, Json]]:
         wanted = entry["delegate"]

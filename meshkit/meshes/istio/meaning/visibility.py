@@ -40,7 +40,7 @@ def labels_that_matter(registry: Registry) -> frozenset[str]:
 def _labels_that_matter(registry: Registry) -> frozenset[str]:
     asked: set[str] = set()
     for item in registry.of("virtualservices"):
-        for entry in item["spec"].get("http") or ():
+        for entry in (*(item["spec"].get("http") or ()), *(item["spec"].get("tcp") or ())):
             for match in entry.get("match") or ():
                 asked |= set(match.get("sourceLabels") or ())
     for item in registry.of("destinationrules"):

@@ -36,6 +36,7 @@ _PREFIX = f"Use regex, such as 'beta-.*', {_OTHER_API}."
 
 DIALECT = Dialect(rank, literal)
 LIMITS: Limits = {
+    "protocol: tcp": "Set api: mesh: this kind of route is of requests.",
     "fault": _FAILING,
     "retries": _RETRIES,
     "rules[].fault": _FAILING,

@@ -9,7 +9,7 @@ proxies get time to learn of each step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meshkit.errors import BadInput
@@ -37,12 +37,12 @@ def plan(route: Route, snapshot: Snapshot) -> tuple[Step, ...]:
     """The steps of a Route: the subsets and their policy, then the rules.
 
     Subsets that the Route does not have any more stay until the rules are in force, and are removed last.
-    Raises ``BadInput`` for a port that Istio treats as plain TCP.
+    Raises ``BadInput`` for a port of which Istio carries other things: requests or whole connections.
     """
     refuse(route, "Istio", LIMITS)
     refuse_tcp(route, snapshot)
-    kept = tuple(_kept_rules(route, snapshot))
-    rule = _destination_rule(route, snapshot, kept)
+    kept = {section: tuple(_kept_rules(route, section, snapshot)) for section in ("http", "tcp")}
+    rule = _destination_rule(route, snapshot, [*kept["http"], *kept["tcp"]])
     virtual_service = _virtual_service(route, kept)
     retired = _retired_subsets(rule, snapshot)
     if not retired:
@@ -61,24 +61,35 @@ def _retired_subsets(rule: Object, snapshot: Snapshot) -> list[Object]:
 
 
 def refuse_tcp(intent: Route | Release, snapshot: Snapshot) -> None:
-    """Raise ``BadInput`` for a Route or Release on a port where proxies follow no rules of HTTP."""
+    """Raise ``BadInput`` for a Route or Release on a port where proxies follow no rules of its protocol."""
     service = snapshot.find("Service", intent.service, intent.namespace) or {}
+    of_connections = isinstance(intent, Route) and intent.protocol == "tcp"
     for port in (service.get("spec") or {}).get("ports") or ():
+        if port["port"] != intent.port:
+            continue
         protocol = protocol_of(port)
-        if port["port"] == intent.port and read_as(protocol) == "tcp":
-            what, name = kind(type(intent)), f"{intent.namespace}/{intent.service}"
+        what, name = kind(type(intent)), f"{intent.namespace}/{intent.service}"
+        if of_connections and read_as(protocol) != "tcp":
+            problem = (
+                f"Istio reads port {intent.port} of Service {name} as {protocol or 'what it detects'}:"
+                " it does not split whole connections there."
+            )
+            remedy = "Leave protocol out, or set appProtocol: tcp on the port in the Service."
+            raise BadInput(f"{what}.protocol", problem, remedy=remedy)
+        if not of_connections and read_as(protocol) == "tcp":
             problem = (
                 f"Istio takes port {intent.port} of Service {name} for plain TCP, as its protocol is"
                 f" {protocol}: the {what} would have no effect."
             )
-            remedy = "If the port speaks HTTP, set appProtocol: http on it in the Service."
+            remedy = "If the port speaks HTTP, set appProtocol: http on it in the Service"
+            remedy += "; else a Route with protocol: tcp splits its connections."
             raise BadInput(f"{what}.port", problem, remedy=remedy)
 
 
-def _kept_rules(route: Route, snapshot: Snapshot) -> Iterator[Object]:
+def _kept_rules(route: Route, section: str, snapshot: Snapshot) -> Iterator[Object]:
     """The rules of the present VirtualService that hold for other ports only."""
     present = snapshot.find(VIRTUAL_SERVICE.kind, route.service, route.namespace) or {}
-    for rule in (present.get("spec") or {}).get("http") or ():
+    for rule in (present.get("spec") or {}).get(section) or ():
         matches = rule.get("match") or [{}]
         if all(match.get("port") not in (None, route.port) for match in matches):
             yield rule
@@ -109,8 +120,14 @@ def _subsets_of(rules: Iterable[Object]) -> Iterator[str]:
             yield entry["destination"].get("subset", "")
 
 
-def _virtual_service(route: Route, kept: Sequence[Object]) -> dict[str, Any]:
-    http = rules.http_rules(route)
-    by_port = sorted([*kept, *http], key=lambda rule: min(_ports_of([rule])))
-    spec = {"hosts": [route.service], "http": by_port}
+def _virtual_service(route: Route, kept: Mapping[str, Sequence[Object]]) -> dict[str, Any]:
+    of_requests = route.protocol == "http"
+    made: dict[str, Iterable[Object]] = {
+        "http": rules.http_rules(route) if of_requests else (),
+        "tcp": () if of_requests else rules.tcp_rules(route),
+    }
+    spec: dict[str, Any] = {"hosts": [route.service]}
+    for section, own in made.items():
+        if entries := sorted([*kept[section], *own], key=lambda rule: min(_ports_of([rule]))):
+            spec[section] = entries
     return manifests.obj(VIRTUAL_SERVICE, route.service, route.namespace, spec=spec)

@@ -56,6 +56,11 @@ def http_rules(route: Route) -> Iterator[Json]:
     yield {"name": route.name, "match": [_at_port(route, {})], **sent}
 
 
+def tcp_rules(route: Route) -> Iterator[Json]:
+    """The ``tcp`` entry of a Route's port, which has no name."""
+    yield {"match": [_at_port(route, {})], "route": _versions(route, route.weights())}
+
+
 def _of_rule(route: Route, rule: Rule, name: str) -> Json:
     conditions = [each for match in rule.matches for each in _conditions(match)] or [{}]
     body: Json = {"name": name, "match": [_at_port(route, each) for each in conditions]}

@@ -34,7 +34,7 @@ def routes(namespace: str, service: str, snapshot: Snapshot) -> Iterator[Written
 
 def _ports(item: Object) -> list[int | None]:
     """The ports that the rules of a VirtualService name; None for rules that name none."""
-    entries = (item.get("spec") or {}).get("http") or ()
+    entries = [entry for section in ("http", "tcp") for entry in (item.get("spec") or {}).get(section) or ()]
     found = {match.get("port") for entry in entries for match in entry.get("match") or [{}]}
     return sorted(found, key=lambda port: port or 0)
 
@@ -44,14 +44,20 @@ def _of_virtual_service(item: Object, port: int | None, snapshot: Snapshot) -> F
     service, namespace = meta["name"], meta["namespace"]
     if port is None:
         raise ValueError("a rule holds for every port")
-    entries = [
-        entry
-        for entry in item["spec"]["http"]
-        if any(match.get("port") == port for match in entry.get("match") or ())
-    ]
+    entries = {
+        section: [
+            entry
+            for entry in item["spec"].get(section) or ()
+            if any(match.get("port") == port for match in entry.get("match") or ())
+        ]
+        for section in ("http", "tcp")
+    }
     rule = snapshot.find(DESTINATION_RULE.kind, service, namespace)
     subsets = {each["name"]: each["labels"] for each in (rule or {"spec": {}})["spec"].get("subsets") or ()}
-    fields = written_rules.fields_of(service, port, entries)
+    if entries["tcp"]:
+        fields = written_rules.tcp_fields_of(port, entries["tcp"])
+    else:
+        fields = written_rules.fields_of(service, port, entries["http"])
     return {
         **fields,
         **written_settings.fields_of(Settings.of(rule).routes.get(port) or {}),

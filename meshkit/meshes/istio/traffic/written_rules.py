@@ -24,7 +24,7 @@ def fields_of(service: str, port: int, entries: Sequence[Json]) -> Fields:
             matches.append(_header_match(entry))
         else:
             rules.append(_rule(service, port, entry))
-    weights = {each["destination"]["subset"]: int(each.get("weight", 100)) for each in general["route"]}
+    weights = _weights(general)
     return filled(
         {
             "name": name,
@@ -36,6 +36,17 @@ def fields_of(service: str, port: int, entries: Sequence[Json]) -> Fields:
             **of_route,
         }
     )
+
+
+def tcp_fields_of(port: int, entries: Sequence[Json]) -> Fields:
+    """The fields of the Route that wrote the ``tcp`` entry of a port, likewise."""
+    (entry,) = entries
+    weights = _weights(entry)
+    return {"protocol": "tcp", "port": port, "versions": list(weights), "split": percents(weights)}
+
+
+def _weights(entry: Json) -> dict[str, int]:
+    return {each["destination"]["subset"]: int(each.get("weight", 100)) for each in entry["route"]}
 
 
 def literal_of(value: str) -> str:

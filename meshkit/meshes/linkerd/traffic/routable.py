@@ -58,6 +58,8 @@ EXPOSURE_LIMITS: Limits = {
 }
 """All fields of an Exposure: Linkerd has no gateway."""
 LIMITS: Limits = {
+    "protocol: tcp": "Let callers name the Service of a version. Linkerd splits connections by TCPRoutes in a"
+    " version of Gateway API (v1alpha2) that newer definitions do not serve.",
     "fault": "Send a share to a version that fails on purpose instead.",
     **_OF_DESTINATIONS,
     "retries.backoff_s": "Leave it out: Linkerd retries at once.",
