@@ -34,6 +34,7 @@ from tests.browser.lab import (
 )
 
 NOTEBOOKS, NAME = shipped_folder("notebooks"), "00_start_here.ipynb"
+VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
 POINTS = "() => document.querySelector('.mk-live-chart')?.data?.[0]?.x?.length ?? 0"
 
 
@@ -99,9 +100,33 @@ def test_experiments_are_compared_and_leave_the_traffic_as_it_was(
     assert mk.stop_experiments(mk.connect()) == []
 
 
+def test_the_mesh_goes_to_git_and_stays_as_it_was(
+    first_run: RunbookResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """05_notebook_to_git on the same shop: files for Git, and what Argo CD would fight over."""
+    monkeypatch.chdir(tmp_path)
+    before, changes = route_of_the_shop(), mk.history(mk.connect())
+    done = run_runbook(str(NOTEBOOKS / "05_notebook_to_git.ipynb"), out=tmp_path, as_name="05")
+    assert done.error is None
+    text = "".join(
+        str(output.get("text", ""))
+        for cell in nbformat.read(done.notebook, as_version=4).cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    )
+    assert "kind: VirtualService" in text
+    assert "PRIVATE KEY" not in text
+    assert mk.Injection(namespace="shop") in mk.load_intents("mesh.yaml")
+    assert "nothing to do" in text, "the intents that were read back change nothing"
+    assert "exit code 5" in text
+    assert "MK2401 VirtualService shop/web: Argo CD (Application shop)" in text
+    assert "MK2402 VirtualService shop/web: Argo CD (Application shop)" in text
+    assert (route_of_the_shop(), mk.history(mk.connect())) == (before, changes)
+    assert "argocd-controller" not in str(mk.connect().api.list(VIRTUAL_SERVICE, "shop"))
+
+
 def route_of_the_shop() -> object:
-    kind = Kind("networking.istio.io/v1", "VirtualService")
-    return [found["spec"] for found in mk.connect().api.list(kind, "shop")]
+    return [found["spec"] for found in mk.connect().api.list(VIRTUAL_SERVICE, "shop")]
 
 
 def test_a_release_in_the_browser(page: Page) -> None:
