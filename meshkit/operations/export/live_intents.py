@@ -85,17 +85,20 @@ def export_intents(
     Routes, injection and mutual TLS are read back; objects from which no intent can be read are named, and
     ``mk.export_mesh`` writes them as they are. Changes nothing. Raises what ``export_mesh`` raises.
     """
-    held = export_mesh(cluster, namespaces, mesh=mesh)
+    within = tuple(dict.fromkeys(namespaces))
+    held = export_mesh(cluster, within, mesh=mesh)
     row, home = registry.mesh(held.mesh), home_of(cluster, registry.mesh(held.mesh))
     spaces = sorted({_space(obj) for obj in held.objects} - {home})
     seen = _read(cluster, row, home, spaces)
-    everywhere = [None] if not tuple(namespaces) or home in namespaces else []
     found = [
         *_written(_of_injection(spaces, seen, row), seen, row),
-        *_written(_of_mutual_tls([*everywhere, *spaces], seen, row), seen, row),
+        *_written(_of_mutual_tls(spaces), seen, row),
     ]
+    if not within or home in within:  # an intent for the whole mesh, unless those of namespaces say the same
+        whole = list(_written(_of_mutual_tls([None]), seen, row))
+        found += [each for each in whole if not _objects([each], seen, row) <= _objects(found, seen, row)]
     routes, problems = _routes(spaces, seen, row)
-    covered = {identity(step.object) for intent in (*found, *routes) for step in _lasting(intent, seen, row)}
+    covered = _objects([*found, *routes], seen, row)
     left = [
         problems.get(identity(obj)) or f"{title(obj)}: no intent is read back from this kind of object."
         for obj in held.objects
@@ -143,7 +146,7 @@ def _of_injection(spaces: Iterable[str], seen: Snapshot, row: Mesh) -> Iterator[
             yield Injection(namespace=name, revision=None if asked == DEFAULT_REVISION else asked)
 
 
-def _of_mutual_tls(spaces: Iterable[str | None], seen: Snapshot, row: Mesh) -> Iterator[Intent]:
+def _of_mutual_tls(spaces: Iterable[str | None]) -> Iterator[Intent]:
     for name in spaces:
         yield from (MutualTLS(mode=mode, namespace=name) for mode in _MODES)
 
@@ -162,6 +165,11 @@ def _written(intents: Iterable[Intent], seen: Snapshot, row: Mesh) -> Iterator[I
 def _lasting(intent: Intent, seen: Snapshot, row: Mesh) -> list[Step]:
     """The steps of an intent without restarts, which leave no state."""
     return [step for step in row.planner.plan(intent, seen) if step.manager != RESTART_MANAGER]
+
+
+def _objects(intents: Iterable[Intent], seen: Snapshot, row: Mesh) -> set[tuple[str, ...]]:
+    """The objects that plans of these intents write."""
+    return {identity(step.object) for each in intents for step in _lasting(each, seen, row)}
 
 
 def _is_there(step: Step, seen: Snapshot) -> bool:
@@ -225,8 +233,8 @@ def _lost(route: Route, seen: Snapshot, row: Mesh) -> str:
             return f"planned again, its Route would change {step.title}."
         if step.partial:
             continue
-        wanted = defaulted(step.object, definitions.get((step.kind.group, step.kind.kind)))
-        found = changes(_spec(live), _spec(wanted))
+        definition = definitions.get((step.kind.group, step.kind.kind))
+        found = changes(*(_spec(defaulted(each, definition)) for each in (live, step.object)))
         changed = [each.path for each in found if not each.path.endswith(".weight")]
         if changed:
             return f"it has more than a Route writes: {changed[0]} of {step.title}."
