@@ -10,10 +10,12 @@ import yaml
 from meshkit.checks.planned import schema
 from meshkit.facts import Snapshot
 from meshkit.intent.traffic import Route
+from meshkit.kube.metadata import annotations_of, identity
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
 from meshkit.meshes.definitions import crds
 from meshkit.meshes.explain.ways import Way
+from meshkit.meshes.routing.planned import after
 from meshkit.operations.explain import explain
 
 MESHES = ("istio", "linkerd")
@@ -70,6 +72,17 @@ def planned(carrier: str, route: Route) -> tuple[Step, ...]:
         definition = DEFINITIONS.get((step.kind.group, step.kind.kind))
         assert definition is None or not schema.problems(step.object, definition)
     return steps
+
+
+def stored(snapshot: Snapshot, steps: tuple[Step, ...]) -> Snapshot:
+    """The objects after the steps, with the annotations that steps add to objects of others."""
+    held = {identity(obj): dict(obj) for obj in after(snapshot, steps).objects}
+    for step in steps:
+        if step.partial:
+            obj = held[identity(step.object)]
+            notes = {**annotations_of(obj), **annotations_of(step.object)}
+            held[identity(step.object)] = {**obj, "metadata": {**obj["metadata"], "annotations": notes}}
+    return Snapshot(tuple(held.values()))
 
 
 def way(carrier: str, folder: Path, route: Route, path: str, caller: str = "client", **request: Any) -> Way:

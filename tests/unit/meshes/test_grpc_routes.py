@@ -13,8 +13,7 @@ from meshkit.intent.release import Release
 from meshkit.intent.rules import Match
 from meshkit.meshes import registry
 from meshkit.meshes.routing.releases import live_route
-from tests.unit.meshes.routed import CARRIERS, V2, WORKLOADS, planned, route, target, way
-from tests.unit.meshes.test_written_routes import stored
+from tests.unit.meshes.routed import CARRIERS, V2, WORKLOADS, planned, route, stored, target, way
 
 ADD = {"matches": [{"grpc": {"service": "shop.Cart", "method": "Add"}}], **V2}
 CART = {"matches": [{"grpc": {"service": "shop.Cart"}}], "split": {"v1": 100}}

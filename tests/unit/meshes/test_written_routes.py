@@ -11,14 +11,12 @@ import yaml
 from meshkit.errors import MeshkitError
 from meshkit.facts import Object, Snapshot
 from meshkit.intent.traffic import Route
-from meshkit.kube.metadata import annotations_of, identity
 from meshkit.kube.steps import Step
 from meshkit.meshes import registry
 from meshkit.meshes.base import MeshPlanner
-from meshkit.meshes.routing.planned import after
 from meshkit.meshes.routing.written import Written
 from tests.unit.meshes.golden_cases import CASES, PLANNERS, SHOP
-from tests.unit.meshes.routed import CARRIERS, MATCH, V2, WORKLOADS, route, service
+from tests.unit.meshes.routed import CARRIERS, MATCH, V2, WORKLOADS, route, service, stored
 
 CONFORMANCE = Path(__file__).parents[2] / "conformance" / "routes" / "cases"
 EVERY_MATCH = {
@@ -101,17 +99,6 @@ POLICIES: list[dict[str, Any]] = [
 ]
 MORE["istio gateway"] = [route([], **each) for each in POLICIES]
 MORE["istio"] += MORE["istio gateway"]
-
-
-def stored(snapshot: Snapshot, steps: tuple[Step, ...]) -> Snapshot:
-    """The objects after the steps, with the annotations that steps add to objects of others."""
-    held = {identity(obj): dict(obj) for obj in after(snapshot, steps).objects}
-    for step in steps:
-        if step.partial:
-            obj = held[identity(step.object)]
-            notes = {**annotations_of(obj), **annotations_of(step.object)}
-            held[identity(step.object)] = {**obj, "metadata": {**obj["metadata"], "annotations": notes}}
-    return Snapshot(tuple(held.values()))
 
 
 def read_back(mesh: str, asked: Route, seen: Snapshot) -> Route:
