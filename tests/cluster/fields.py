@@ -126,7 +126,7 @@ def require_fields(walk: Walk) -> None:
     finally:
         for version in ("v2", "v3"):
             for pod in walk.pods("shop", f"app=web,version={version}"):
-                walk.cluster.api.pod_put("shop", pod["metadata"]["name"], 9000, "/-/restore", "")
+                walk.cluster.api.pod_put("shop", pod["metadata"]["name"], 9000, "/-/restore", "{}")
         undo(made.id, walk.cluster)
     until_s = time.monotonic() + PATIENCE_S
     while send(walk, ("/answered", {}))[0].status != 200:
