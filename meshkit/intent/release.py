@@ -126,8 +126,8 @@ class Release(Intent):
         default=(1, 5, 25, 50, 100),
         min_length=1,
         description="the canary's shares in percent, rising, at most one decimal, 100 at the end. [100] "
-        "alone is blue/green: all requests at once, after testers or mirror have shown the canary; with a "
-        "cohort it is all there is",
+        "alone is blue/green: all requests at once, after testers or mirror have shown the canary; it is the "
+        "default with a cohort",
     )
     testers: Cohort | None = Field(
         default=None,
@@ -137,8 +137,8 @@ class Release(Intent):
     )
     cohort: Cohort | None = Field(
         default=None,
-        description="A/B: these requests go to the canary and no others, instead of shares, until it is "
-        "promoted; or nothing for shares",
+        description="A/B: these requests go to the canary, and are compared with all others, until it is "
+        "promoted; without shares, unless steps are given too; or nothing for shares alone",
         examples=[{"headers": {"x-group": "b"}}],
     )
     mirror: MirrorFirst | None = Field(
@@ -279,9 +279,10 @@ class Release(Intent):
 
     def additions_at(self, step: int) -> tuple[str, ...]:
         """What the release adds to its route while it is at a step: the names of its fields."""
-        lead = self.lead_at(step)
-        passing = (lead,) if lead in ("mirror", "cohort") else ()
-        return (*passing, *(("testers",) if self.testers else ()))
+        found = ["mirror"] if self.lead_at(step) == "mirror" else []
+        if self.cohort and self.lead_in.index("cohort") <= step <= self.deciding_step:
+            found.append("cohort")
+        return (*found, *(("testers",) if self.testers else ()))
 
     def gates_before(self, step: int) -> tuple[Gate, ...]:
         """The gates in front of a step of the ladder; one before 100 % is in front of the promotion."""
@@ -290,7 +291,7 @@ class Release(Intent):
 
     @model_validator(mode="before")
     @classmethod
-    def _a_cohort_has_no_shares(cls, given: Any) -> Any:
+    def _a_cohort_needs_no_shares(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and given.get("cohort") and "steps" not in given:
             return {**given, "steps": (100,)}
         return given
@@ -320,10 +321,6 @@ class Release(Intent):
 
     @model_validator(mode="after")
     def _is_judged_before_it_serves_all(self) -> Self:
-        if self.cohort and len(self.steps) > 1:
-            raise At(("steps",), "there are no shares before the promotion of a cohort: leave it out")
-        if self.cohort and self.testers:
-            raise At(("testers",), "a cohort is the only one at the canary: leave it out")
         if self.at_once and not (self.testers or self.mirror):
             problem = "nothing is judged before all requests: set testers or mirror, or a step below 100"
             raise At(("steps",), problem)

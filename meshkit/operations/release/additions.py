@@ -50,7 +50,9 @@ def additions_of(
 def present(obj: Object, route: WeightedRoute, found: Weights, additions: Additions) -> set[str]:
     """The names of the additions that the route has now."""
     return {
-        name for name, added in additions.items() if _number(_place(obj, route, found, added)[1], added) >= 0
+        name
+        for name, added in additions.items()
+        if _number(_entries(obj, route, found, added["list"]), added["value"]) >= 0
     }
 
 
@@ -61,39 +63,44 @@ def changes(
 
     They follow those on weights in a patch. Those on the list of rules are the last, for they move rules.
     """
-    for name, added in sorted(additions.items(), key=lambda each: not each[1]["list"]):
-        path, entries = _place(obj, route, found, added)
-        number = _number(entries, added)
+    for name, added in additions.items():
+        if added["list"]:
+            yield from _of_list(obj, route, found, added, wanted=name in wanted)
+    rules, path = _entries(obj, route, found, ""), f"/spec/{route.rules}"
+    numbers = {name: _number(rules, each["value"]) for name, each in additions.items() if not each["list"]}
+    gone = sorted((n for name, n in numbers.items() if n >= 0 and name not in wanted), reverse=True)
+    for number in gone:
+        yield {"op": "test", "path": f"{path}/{number}", "value": rules[number]}
+        yield {"op": "remove", "path": f"{path}/{number}"}
+    in_front = found.rule - sum(number < found.rule for number in gone)
+    for name, number in numbers.items():
         if number < 0 and name in wanted:
-            yield _insertion(path, entries, added, found)
-        elif number >= 0 and name not in wanted:
-            last = added["list"] and len(entries) == 1
-            yield {"op": "test", "path": f"{path}/{number}", "value": entries[number]}
-            yield {"op": "remove", "path": path if last else f"{path}/{number}"}
+            yield {"op": "add", "path": f"{path}/{in_front}", "value": additions[name]["value"]}
 
 
-def _insertion(path: str, entries: list[Any], added: Mapping[str, Any], found: Weights) -> Operation:
-    """The operation that adds it: in front of the weighted rule, or at the end of the list of the rule."""
-    if not added["list"]:
-        return {"op": "add", "path": f"{path}/{found.rule}", "value": added["value"]}
-    if entries:
-        return {"op": "add", "path": f"{path}/-", "value": added["value"]}
-    return {"op": "add", "path": path, "value": [added["value"]]}
+def _of_list(
+    obj: Object, route: WeightedRoute, found: Weights, added: Mapping[str, Any], *, wanted: bool
+) -> Iterator[Operation]:
+    """The operations on one list of the weighted rule; it is there only while it has entries."""
+    entries = _entries(obj, route, found, added["list"])
+    number, path = _number(entries, added["value"]), f"/spec/{route.rules}/{found.rule}/{added['list']}"
+    if number < 0 and wanted:
+        value = added["value"]
+        yield {"op": "add", "path": f"{path}/-" if entries else path, "value": value if entries else [value]}
+    elif number >= 0 and not wanted:
+        yield {"op": "test", "path": f"{path}/{number}", "value": entries[number]}
+        yield {"op": "remove", "path": path if len(entries) == 1 else f"{path}/{number}"}
 
 
-def _place(
-    obj: Object, route: WeightedRoute, found: Weights, added: Mapping[str, Any]
-) -> tuple[str, list[Any]]:
-    """The JSON pointer of the list of an addition, and its entries."""
+def _entries(obj: Object, route: WeightedRoute, found: Weights, name: str) -> list[Any]:
+    """A list of the weighted rule; without a name, the rules."""
     rules = obj["spec"].get(route.rules) or []
-    if not added["list"]:
-        return f"/spec/{route.rules}", rules
-    return f"/spec/{route.rules}/{found.rule}/{added['list']}", rules[found.rule].get(added["list"]) or []
+    return (rules[found.rule].get(name) or []) if name else rules
 
 
-def _number(entries: list[Any], added: Mapping[str, Any]) -> int:
+def _number(entries: list[Any], value: Mapping[str, Any]) -> int:
     """The number of an addition in its list; -1 if it is not there."""
-    return next((number for number, each in enumerate(entries) if completes(each, added["value"])), -1)
+    return next((number for number, each in enumerate(entries) if completes(each, value)), -1)
 
 
 def completes(stored: Any, written: Any) -> bool:

@@ -397,8 +397,8 @@ def _added(release: Release) -> Iterator[str]:
         )
     if release.cohort:
         yield (
-            f"a rule in front, until the promotion: requests with {release.cohort} go to {release.canary} and"
-            " are compared with all others, not drawn at random"
+            f"a rule in front, until the promotion: requests with {release.cohort} go to {release.canary},"
+            " and are compared with all others; they are not drawn at random"
         )
     if release.testers:
         yield (

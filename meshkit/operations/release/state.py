@@ -243,9 +243,16 @@ def _begun(record: Record) -> ReleaseState:
         managed_fields=tuple(record["managed_fields"]),
         route=record["route"],
         edges=tuple(record.get("edges") or ()),
-        additions=record.get("additions", {}),
+        additions=_additions(record.get("additions", {})),
         events=(ReleaseEvent(_number(record, "at_s"), "begin", text, str(record["who"])),),
     )
+
+
+def _additions(found: Any) -> dict[str, dict[str, Any]]:
+    """What a release adds to its route, of which each part is used as it is written here."""
+    if not all(isinstance(each["list"], str) and isinstance(each["value"], dict) for each in found.values()):
+        raise TypeError("its additions are none")
+    return dict(found)
 
 
 def after(state: ReleaseState, record: Record) -> ReleaseState:

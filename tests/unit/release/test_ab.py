@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.errors import BadInput, NoData
+from meshkit.errors import NoData
 from meshkit.intent.release import Margins, Release
 from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
@@ -70,15 +70,33 @@ def test_no_kill_before_or_after_a_write_leaves_the_rule(behaviour: Behaviour) -
         assert stage.added == set(), number
 
 
-def test_a_cohort_has_no_steps_and_its_gate_is_before_the_promotion() -> None:
+def test_a_cohort_needs_no_steps_and_its_gate_is_before_the_promotion() -> None:
     release = Release(**{**_fields(), "gates": [{"name": "board"}]})
     assert release.steps == (100,)
     assert release.ladder == (0, 95, 100)
     assert [gate.name for gate in release.gates_before(1)] == ["board"]
-    with pytest.raises(BadInput, match="no shares before the promotion of a cohort"):
-        Release(**{**_fields(), "steps": (50, 100)})
-    with pytest.raises(BadInput, match="leave it out"):
-        Release(**{**_fields(), "testers": COHORT})
+    shared = Release(**{**_fields(), "steps": (50, 100), "testers": {"headers": {"x-tester": "yes"}}})
+    assert shared.ladder == (0, 50, 95, 100)
+    assert [shared.additions_at(step) for step in range(-1, 4)] == [
+        ("testers",),
+        ("cohort", "testers"),
+        ("cohort", "testers"),
+        ("testers",),
+        ("testers",),
+    ]
+
+
+def test_shares_follow_a_cohort_that_stays_and_two_rules_come_and_go() -> None:
+    fields = {**QUICK, "steps": (50, 100), "testers": {"headers": {"x-tester": "yes"}}, "step_s": 1}
+    stage, counts = RoutedStage(**fields), {}
+
+    def look(state: ReleaseState) -> None:
+        if not state.ended:
+            counts[state.step] = len(stage.rules())
+
+    assert stage.run(look).result == "promoted"
+    assert counts == {-1: 3, 0: 4, 1: 4, 2: 3}
+    assert len(stage.rules()) == 2
 
 
 def test_its_forecast_says_what_is_not_known_before_it_runs() -> None:

@@ -39,6 +39,8 @@ def release_lost(
         state = begun(begin)
         stable = state.release.stable
         message += f" {standing(route_of(state.route), state.release, cluster)}"
+        if state.additions:
+            message += f" The route may also have its {' and '.join(state.additions)} still."
     remedy = (
         f"'meshkit release rollback {which}' gives the requests back to {stable}; "
         "after that the release can be run again."

@@ -259,7 +259,7 @@ class Runner:
         asked = whole_share(self.state.asked_percent, beside)
         earlier = whole_share(self.state.before_percent, beside)
         counts = [(look.stable.requests + look.canary.requests, look.canary.requests) for look in looks]
-        or_more = self.state.release.testers is not None
+        or_more = bool({"testers", "cohort"} & set(self.state.added))
         if agreed := agreeing(counts, asked, earlier, or_more=or_more):
             requests, canary = agreed
             self._record("agreed", at_s=now, measured_percent=100 * canary / requests, requests=requests)
