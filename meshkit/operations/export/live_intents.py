@@ -229,11 +229,12 @@ def _lost(route: Route, seen: Snapshot, row: Mesh) -> str:
     definitions = {(each["spec"]["group"], each["spec"]["names"]["kind"]): each for each in row.crds()}
     for step in steps:
         live = seen.at(step.object)
-        if step.removed or live is None or (step.partial and not _holds(live, step.object)):
-            return f"planned again, its Route would change {step.title}."
-        if step.partial:
-            continue
         definition = definitions.get((step.kind.group, step.kind.kind))
+        whole = definition is not None and not step.partial
+        if step.removed or live is None or not (whole or _holds(live, step.object)):
+            return f"planned again, its Route would change {step.title}."
+        if not whole:  # others, or the server, write fields of their own
+            continue
         found = changes(*(_spec(defaulted(each, definition)) for each in (live, step.object)))
         changed = [each.path for each in found if not each.path.endswith(".weight")]
         if changed:

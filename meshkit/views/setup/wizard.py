@@ -25,6 +25,7 @@ from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.plan_html import no_plan_card, plan_card
 from meshkit.views.report import STYLE
 from meshkit.views.setup import setup_html
+from meshkit.views.setup.takeaway import takeaway_card
 from meshkit.views.setup.wizard_actions import ActionRow, ActionState, Asking, Verbs
 from meshkit.views.setup.wizard_run import Run
 from meshkit.views.setup.wizard_settings import StageSettings
@@ -323,9 +324,10 @@ class SetupWizard(LiveBox):
     def _plan_html(self) -> Markup:
         if self._plan is not None:
             return plan_card(self._plan)
-        return (
-            no_plan_card(self._status, self._settings.form is not None) if self._stage.intent else Markup("")
-        )
+        if self._stage.intent is not None:
+            return no_plan_card(self._status, self._settings.form is not None)
+        last = self._index == len(STAGES) - 1
+        return takeaway_card(self._setup, self._look) if last else Markup("")
 
     def _show_run(self) -> None:
         run = self._run

@@ -123,6 +123,9 @@ def test_a_route_is_read_back_as_a_server_stores_it() -> None:
     there = held("linkerd", ROUTE)
     (stored,) = [each for each in there if each["kind"] == "HTTPRoute"]
     stored["spec"] = defaulted(stored, definition("HTTPRoute"))["spec"]
+    for each in there:
+        if each["kind"] == "Service":
+            each["spec"] = {**each["spec"], "clusterIP": "10.0.0.1", "type": "ClusterIP"}
     backends = stored["spec"]["rules"][0]["backendRefs"]
     for each, weight in zip(backends, (900, 100), strict=True):
         each["weight"] = weight
