@@ -50,6 +50,18 @@ def test_every_requirement_is_pinned_in_constraints() -> None:
     assert not missing, "run `make constraints`"
 
 
+def test_actions_of_templates_are_named_by_digest() -> None:
+    used = [
+        line.strip()
+        for path in (ROOT / "runbooks" / "ci").iterdir()
+        for line in path.read_text().splitlines()
+        if "uses:" in line
+    ]
+    assert used
+    pinned = re.compile(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert [line for line in used if not pinned.fullmatch(line)] == []
+
+
 def test_changelog_names_the_version() -> None:
     from meshkit import __version__
 
