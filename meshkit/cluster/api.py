@@ -24,6 +24,10 @@ _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 5.0, 60.0
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _POLL_S = 0.25
 _PAGE = 500
+REQUESTS_AT_ONCE = 8
+"""How many requests of one operation an API server has to answer at the same time."""
+OBJECTS_AT_ONCE = 256
+"""How many objects are recorded together before they are changed, and read together before an undo."""
 
 
 Objects = list[dict[str, Any]]

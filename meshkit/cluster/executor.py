@@ -4,7 +4,7 @@
 from status and server-side metadata. Before it changes an object, it writes the prior state and a hash of the
 new state to the journal, so that undo can detect later changes by others.
 
-The steps of a wave go side by side: the prior states of up to ``_AT_ONCE`` objects are written by one
+The steps of a wave go side by side: the prior states of up to ``OBJECTS_AT_ONCE`` objects are written by one
 request, then these objects are changed, several at a time.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from meshkit.cluster import field_undo as parts
-from meshkit.cluster.api import Api
+from meshkit.cluster.api import OBJECTS_AT_ONCE, REQUESTS_AT_ONCE, Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import digest
@@ -32,9 +32,6 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.steps import Step
 
-_THREADS = 8
-_AT_ONCE = 256
-"""How many prior states are written by one request, before these objects are changed."""
 _SECRET = Kind("v1", "Secret")
 
 
@@ -120,7 +117,7 @@ def _batches(wave: Sequence[Numbered]) -> Iterator[list[Numbered]]:
     batch: dict[reading.Place, Numbered] = {}
     for numbered in wave:
         place = place_of(numbered[1].step)
-        if place in batch or len(batch) == _AT_ONCE:
+        if place in batch or len(batch) == OBJECTS_AT_ONCE:
             yield list(batch.values())
             batch = {}
         batch[place] = numbered
@@ -185,7 +182,7 @@ class _Run:
         live = reading.read(self.cluster, [place_of(one.step) for _, one in batch])
         if len(batch) == 1:
             return [self._looked(batch[0], live[0])]
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             return list(pool.map(self._looked, batch, live))
 
     def _looked(self, numbered: Numbered, live: dict[str, Any] | None) -> _Ready:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from meshkit.cluster.api import Api, Resource
+from meshkit.cluster.api import REQUESTS_AT_ONCE, Api, Resource
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import Helm
 from meshkit.cluster.journal import NAMESPACE
@@ -15,7 +15,6 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.steps import Step
 
-_THREADS = 8
 _OF_RECORDS = ("get", "list", "create", "update", "delete")
 """The verbs that Helm uses on the Secrets of its releases."""
 _OF_CHARTS = ("get", "list", "watch", "create", "patch", "delete")
@@ -119,7 +118,7 @@ def require(api: Api, rights: Iterable[Right]) -> None:
 def missing(api: Api, rights: Iterable[Right]) -> list[Right]:
     """The permissions among these that the user does not have."""
     wanted = sorted(rights, key=lambda right: (right.namespace or "", *right[:3]))
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         allowed = list(pool.map(lambda right: api.allowed(*right), wanted))
     return [right for right, ok in zip(wanted, allowed, strict=True) if not ok]
 

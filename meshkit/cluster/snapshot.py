@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from meshkit.cluster.api import REQUESTS_AT_ONCE
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import Forbidden
 from meshkit.facts import Need, Object, Snapshot
-
-_THREADS = 8
 
 
 def read(cluster: Cluster, needs: Iterable[Need]) -> Snapshot:
@@ -19,7 +18,7 @@ def read(cluster: Cluster, needs: Iterable[Need]) -> Snapshot:
     What this account may not read of an optional need is named in ``unread``; any other need raises
     ``Forbidden``.
     """
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         parts = list(pool.map(partial(_listed, cluster), dict.fromkeys(needs)))
     objects = {
         (obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]): obj

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshkit.cluster import field_undo as parts
-from meshkit.cluster.api import Api
+from meshkit.cluster.api import OBJECTS_AT_ONCE, Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.deletion import held, remove, stays
 from meshkit.cluster.diff import content, digest
@@ -34,8 +34,6 @@ from meshkit.kube.steps import RESTART_MANAGER, Wait
 from meshkit.kube.workloads import RESTART_ANNOTATION
 
 _ATTEMPTS = 10
-_AT_ONCE = 256
-"""How many objects are read together, before they are restored."""
 RESTART_MARK = parts.pointer_to("spec", "template", "metadata", "annotations", RESTART_ANNOTATION)
 
 _NOT_AWAITED = ("accepted",)
@@ -232,7 +230,7 @@ def _batches(wanted: Sequence[Restoration]) -> Iterator[list[tuple[int, Restorat
         one = numbered[1]
         place = (one.kind, one.namespace, one.name)
         alone = not one.wave[1] or one.wave != batch[-1][1].wave if batch else False
-        if batch and (alone or place in places or len(batch) == _AT_ONCE):
+        if batch and (alone or place in places or len(batch) == OBJECTS_AT_ONCE):
             yield batch
             batch, places = [], set()
         batch.append(numbered)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
-from meshkit.cli.output import ClusterChoice, cluster_options, json_option, show
-from meshkit.cli.releases.control import given_name, no_runner, required_name, which_option
-from meshkit.errors import Undecided
+from meshkit.cli.output import ClusterChoice, cluster_options, json_option
+from meshkit.cli.releases.control import given_name, required_name, show_sent, which_option
 
 
 @click.command("approve")
@@ -36,13 +33,5 @@ def approve_command(
     opened = approve_gate(chosen, cluster, gate=gate, why=why)
     state = release_state(chosen, cluster)
     runner = runner_of(state.release, cluster)
-    text = (
-        f"Sent the approval of gate {opened} to release {chosen} on cluster {cluster}; "
-        f"`meshkit release status {chosen}{choice.words}` shows the effect."
-    )
-    if runner is None:
-        text = f"Stored the approval of gate {opened} of release {chosen}, without effect yet.\n"
-        text += no_runner(state, choice)
-    facts = {"release": chosen, "gate": opened, "runner": runner, "cluster": asdict(cluster.ref)}
-    show(facts, text, as_json=as_json)
-    return 0 if runner else Undecided.exit_code
+    what = f"the approval of gate {opened}"
+    return show_sent(what, {"gate": opened}, state, runner, cluster, choice, as_json=as_json)

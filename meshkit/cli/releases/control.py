@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -230,24 +230,31 @@ def _sent(verb: Verb, name: str, cluster: Cluster, choice: ClusterChoice, *, as_
     if state.ended:
         raise has_ended(state, verb, choice.words)
     send_command(name, verb, cluster)
-    if runner := runner_of(state.release, cluster):
-        return _show_sent(verb, name, runner, cluster, choice, as_json=as_json)
-    text = f"Stored {verb} for release {name} on cluster {cluster}, without effect yet.\n"
-    facts = {"release": name, "sent": verb, "runner": None, "cluster": asdict(cluster.ref)}
-    show(facts, text + no_runner(state, choice), as_json=as_json)
-    return Undecided.exit_code
+    runner = runner_of(state.release, cluster)
+    return show_sent(verb, {"sent": verb}, state, runner, cluster, choice, as_json=as_json)
 
 
-def _show_sent(
-    verb: Verb, name: str, runner: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool
+def show_sent(
+    what: str,
+    facts: Mapping[str, Any],
+    state: ReleaseState,
+    runner: str | None,
+    cluster: Cluster,
+    choice: ClusterChoice,
+    *,
+    as_json: bool,
 ) -> int:
+    """Show that something was sent to a release, and to which process; return the exit code."""
+    name = state.release.name
     text = (
-        f"Sent {verb} to release {name} on cluster {cluster}; "
+        f"Sent {what} to release {name} on cluster {cluster}; "
         f"`meshkit release status {name}{choice.words}` shows the effect."
     )
-    facts = {"release": name, "sent": verb, "runner": runner, "cluster": asdict(cluster.ref)}
-    show(facts, text, as_json=as_json)
-    return 0
+    if runner is None:
+        text = f"Stored {what} for release {name} on cluster {cluster}, without effect yet.\n"
+        text += no_runner(state, choice)
+    show({"release": name, **facts, "runner": runner, "cluster": asdict(cluster.ref)}, text, as_json=as_json)
+    return 0 if runner else Undecided.exit_code
 
 
 def no_runner(state: ReleaseState, choice: ClusterChoice) -> str:
@@ -298,7 +305,8 @@ def rollback_command(
         if not force:
             return _sent("rollback", chosen, cluster, choice, as_json=as_json)
         if runner := _rolling_back(state, cluster):
-            return _show_sent("rollback", chosen, runner, cluster, choice, as_json=as_json)
+            facts = {"sent": "rollback"}
+            return show_sent("rollback", facts, state, runner, cluster, choice, as_json=as_json)
     plan = plan_rollback(load_release(file) if file else chosen, cluster, mesh=mesh, force=force)
     if not as_json:
         echo(plan)

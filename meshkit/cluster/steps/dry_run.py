@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from meshkit.cluster.api import Api
+from meshkit.cluster.api import REQUESTS_AT_ONCE, Api
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import FieldChange, changes, digest
 from meshkit.cluster.helm import Helm, client_for
@@ -17,7 +17,6 @@ from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
 from meshkit.kube.steps import Step
 
-_THREADS = 8
 _SECRET = Kind("v1", "Secret")
 _MAKERS = (RELEASE.kind, "Namespace", "CustomResourceDefinition")
 """The kinds of objects that other objects of a plan may need."""
@@ -55,7 +54,7 @@ def check(cluster: Cluster, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
     live = reading.read(cluster, [place_of(step) for step in steps])
     pairs = list(zip(steps, live, strict=True))
     makers = [step for step, found in pairs if found is None and step.kind.kind in _MAKERS]
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         return tuple(
             _continued(list(pool.map(lambda pair: _check(cluster, pair[0], pair[1], makers), pairs)))
         )

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from meshkit.cluster.api import REQUESTS_AT_ONCE
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import client_for
 from meshkit.errors import Forbidden
 from meshkit.facts import Kind
 from meshkit.kube.helm import RELEASE
 
-_THREADS = 8
 _WORTH_A_LIST = 6
 """The number of objects of a kind and namespace from which a list is cheaper than to read them one by one."""
 _OTHERS = 3
@@ -34,7 +34,7 @@ def read(cluster: Cluster, places: Sequence[Place]) -> list[dict[str, Any] | Non
         wanted.setdefault((place.kind, place.namespace), set()).add(place.name)
     groups = [group for group, names in wanted.items() if len(names) >= _WORTH_A_LIST and group[0] != RELEASE]
     found: dict[tuple[Kind, str | None], dict[str, dict[str, Any]]] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for group, listed in zip(
             groups,
             pool.map(lambda group: _listed(cluster, group[0], group[1], len(wanted[group])), groups),

@@ -8,10 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from meshkit.cluster.api import REQUESTS_AT_ONCE
 from meshkit.errors import MeshkitError
 
-THREADS = 8
-"""How many objects are changed at the same time."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -41,10 +40,10 @@ def run(items: Sequence[T], begin: Callable[[T], None], work: Callable[[T], R]) 
 
         _end(outcome, 0, alone)
         return outcome
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         begun: deque[tuple[int, Future[R]]] = deque()
         for number, item in enumerate(items):
-            if len(begun) == THREADS:
+            if len(begun) == REQUESTS_AT_ONCE:
                 _end(outcome, begun[0][0], begun.popleft()[1].result)
             if outcome.failed is None:
                 try:

@@ -289,6 +289,7 @@ def test_every_command_that_meets_a_cluster_can_be_told_which() -> None:
     assert {f"setup {verb}" for verb in ("status", "plan", "apply", "undo")} <= with_options
     assert {f"upgrade {verb}" for verb in ("status", "run", "back")} <= with_options
     here = {
+        "rights",
         "demo",
         "lab",
         "doctor",

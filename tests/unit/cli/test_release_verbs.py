@@ -94,7 +94,7 @@ def test_a_gate_is_drawn_and_opened_by_name(
     assert run("release", "approve", "web-v2", "--gate", "last") == 2
     assert "gate last is not waited for" in capsys.readouterr().err
     assert run("release", "approve", "--why", "looked") == 3
-    assert "Stored the approval of gate approval of release web-v2" in capsys.readouterr().out
+    assert "Stored the approval of gate approval for release web-v2" in capsys.readouterr().out
     stage.run_until_killed(lambda state: state.step == 1)
     assert run("release", "status", "web-v2", "--json") == 0
     (gate,) = json.loads(capsys.readouterr().out)["gates"]
