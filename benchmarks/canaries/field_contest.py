@@ -58,9 +58,11 @@ def cases() -> Iterator[tuple[Case, bool]]:
     yield alone("alone, a stall of a second", _stalled), False
     yield Case("cold pods", _cold, look_s=30.0, minutes=30.0), False
     yield Case("pods differ 2 %", _unlike, look_s=30.0, minutes=30.0), False
+    coarse = partial(Case, buckets="Istio", margins=provable("lognormal", "Istio"), look_s=30.0)
     for name, (stable, canary) in ZONES.items():
         placed = partial(_in_zones, stable, canary)
         yield Case(f"zones, {name}", partial(placed, 1.0, 0.0), look_s=30.0), False
+        yield coarse(f"zones, {name}", partial(placed, 1.0, 0.0)), False
         yield Case(f"zones, {name}, pods differ 2 %", partial(placed, 1.0, 0.02), look_s=30.0), False
         yield Case(f"zones, {name}, outside", partial(placed, 1 + OUTSIDE * 0.1, 0.0), look_s=30.0), True
 

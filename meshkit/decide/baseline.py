@@ -200,5 +200,26 @@ class Baseline:
         return start + along * (end - start)
 
 
+def together_score(
+    baseline: Baseline, edges_ms: Sequence[float], scores: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
+    """The scores of all edges as one, weighed as for a version whose every latency is longer.
+
+    A request beyond one edge is beyond all lower ones, which gives the covariances.
+    """
+    shares = [baseline.share_slower(edge) for edge in edges_ms]
+    weights = [baseline.margin_log_odds(edge, 10.0) for edge in edges_ms]
+    if not scores:
+        return 0.0, 0.0
+    middle = min(range(len(shares)), key=lambda i: abs(shares[i] - 0.5))
+    requests = scores[middle][1] / (shares[middle] * (1 - shares[middle]))
+    variance = sum(
+        weights[i] * weights[k] * shares[max(i, k)] * (1 - shares[min(i, k)])
+        for i in range(len(shares))
+        for k in range(len(shares))
+    )
+    return math.fsum(w * s for w, (s, _) in zip(weights, scores, strict=True)), requests * variance
+
+
 def _logit(share: float) -> float:
     return math.log(share / (1 - share))

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from meshkit.decide.admission.possible import refused_window, went_back_s
-from meshkit.decide.baseline import Baseline
+from meshkit.decide.baseline import together_score
 from meshkit.decide.margins import LatencyMargin
-from meshkit.decide.sample_windows import ArmWindow, SampleWindow
+from meshkit.decide.sample_windows import ArmWindow, SampleWindow, ZoneWindow
 from meshkit.decide.statistics.bursts import Alone
 from meshkit.decide.statistics.detector import LeakDetector
 from meshkit.decide.statistics.moments import Compared
@@ -47,8 +47,8 @@ class Evidence:
     watched: its stable version may be faster because it has little to do. ``alone`` are the canary's counts
     since it serves all requests, by part of ``alone_harm``.
     Only windows that were not refused count, also for ``compared_s``, the seconds compared; ``refused`` is
-    the reason of the latest window, ``notes`` say how it compares latencies by zone; ``mixed``: those of the
-    step are of several zones. ``offset_s`` is how far the clock has gone back in all.
+    the reason of the latest window, ``notes`` say how it compares latencies by zone; ``by_zone`` are
+    those of the step. ``offset_s`` is how far the clock has gone back in all.
     """
 
     yardstick: Yardstick
@@ -73,7 +73,7 @@ class Evidence:
     compared_s: float = 0.0
     refused: str = ""
     offset_s: float = 0.0
-    mixed: bool = False
+    by_zone: Mapping[str, ZoneWindow] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -199,17 +199,21 @@ class Evidence:
         return (compared + (exp(self._apart(margin)) if margin.apart else 0.0)) / 2
 
     def _apart(self, margin: LatencyMargin) -> float:
-        """Log evidence that stable's quantile is above its edge and the canary's below its own.
-
-        It pools counts, so it says nothing where zones are compared each by itself.
+        """Log evidence that stable's quantile is above its edge and the canary's below its own, in every zone
+        that is compared.
         """
         stable, canary = self.stable_judged, self.canary_judged
-        if self.mixed or not (stable.timed and canary.timed):
-            return -math.inf
-        above = alone_log_evidence(stable.timed, stable.slower[margin.above], margin.level, MARGIN_STEPS)
+        whole = ZoneWindow("", stable.timed, stable.slower, canary.timed, canary.slower)
         fewer = [-step for step in MARGIN_STEPS]
-        below = alone_log_evidence(canary.timed, canary.slower[margin.below], margin.below_level, fewer)
-        return min(above, below) / self.yardstick.dispersion
+        if not (stable.timed and canary.timed):
+            return -math.inf
+        found = []
+        for at in self.by_zone.values() or (whole,):
+            above = at.stable_timed, at.stable_slower[margin.above]
+            below = at.canary_timed, at.canary_slower[margin.below]
+            found.append(alone_log_evidence(*above, margin.level, MARGIN_STEPS))
+            found.append(alone_log_evidence(*below, margin.below_level, fewer))
+        return min(found) / self.yardstick.dispersion
 
     @property
     def errors_within(self) -> float:
@@ -284,7 +288,7 @@ class Evidence:
             canary_step=nothing,
             stable_judged=nothing,
             canary_judged=nothing,
-            mixed=False,
+            by_zone={},
             alone={},
         )
         if look.step != self.yardstick.watch_step or self.step == look.step:
@@ -318,7 +322,7 @@ class Evidence:
                 after,
                 stable_judged=self.stable_judged + look.stable,
                 canary_judged=self.canary_judged + look.canary,
-                mixed=self.mixed or len(look.zones) > 1,
+                by_zone=look.zones_with(self.by_zone),
             )
             after = replace(after, watched=counted) if self.watched else replace(after, slower=counted)
         if look.step == self.yardstick.steps - 1:
@@ -347,27 +351,6 @@ class Evidence:
         scores = [self.compared[i].all.score for i in yardstick.harm_edges]
         together = together_score(yardstick.baseline, yardstick.baseline.harm_edges_ms, scores)
         return replace(self, detector=self.detector.folded(ratios, self.until_s, [together, *scores]))
-
-
-def together_score(
-    baseline: Baseline, edges_ms: Sequence[float], scores: Sequence[tuple[float, float]]
-) -> tuple[float, float]:
-    """The scores of all edges as one, weighed as for a version whose every latency is longer.
-
-    A request beyond one edge is beyond all lower ones, which gives the covariances.
-    """
-    shares = [baseline.share_slower(edge) for edge in edges_ms]
-    weights = [baseline.margin_log_odds(edge, 10.0) for edge in edges_ms]
-    if not scores:
-        return 0.0, 0.0
-    middle = min(range(len(shares)), key=lambda i: abs(shares[i] - 0.5))
-    requests = scores[middle][1] / (shares[middle] * (1 - shares[middle]))
-    variance = sum(
-        weights[i] * weights[k] * shares[max(i, k)] * (1 - shares[min(i, k)])
-        for i in range(len(shares))
-        for k in range(len(shares))
-    )
-    return math.fsum(w * s for w, (s, _) in zip(weights, scores, strict=True)), requests * variance
 
 
 def exp(log_value: float) -> float:

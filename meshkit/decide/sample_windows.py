@@ -88,6 +88,16 @@ class ZoneWindow:
     canary_timed: int
     canary_slower: tuple[int, ...]
 
+    def __add__(self, other: ZoneWindow) -> ZoneWindow:
+        """Sum the counts."""
+        return ZoneWindow(
+            self.zone,
+            self.stable_timed + other.stable_timed,
+            tuple(a + b for a, b in zip(self.stable_slower, other.stable_slower, strict=True)),
+            self.canary_timed + other.canary_timed,
+            tuple(a + b for a, b in zip(self.canary_slower, other.canary_slower, strict=True)),
+        )
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ZoneWindow:
         """The zone that a journal stores as plain fields."""
@@ -135,6 +145,10 @@ class SampleWindow:
             Table(zone.canary_timed, zone.canary_slower[edge], zone.stable_timed, zone.stable_slower[edge])
             for zone in self.zones
         )
+
+    def zones_with(self, earlier: Mapping[str, ZoneWindow]) -> dict[str, ZoneWindow]:
+        """The zones that are compared now, by name, with their counts of ``earlier`` windows."""
+        return {each.zone: earlier[each.zone] + each if each.zone in earlier else each for each in self.zones}
 
     def as_record(self) -> dict[str, Any]:
         """A small JSON object: what the journal stores."""

@@ -133,6 +133,24 @@ def test_a_canary_in_a_faster_zone_is_not_promoted_for_the_zone() -> None:
     assert judge(windows("abbb", "a", times=1.35, looks=60), fast).action == "rollback"
 
 
+@pytest.mark.parametrize("zones", ["abc", "ac"])
+def test_a_good_canary_in_several_zones_is_promoted(zones: str) -> None:
+    assert judge(windows("abc", zones, looks=60), RELEASE).action == "promote"
+
+
+def test_the_zones_of_a_step_add_up() -> None:
+    look = window_of(windows("ab", "ab"))
+    found = begun()._evidence.updated(look)
+    first, second = found.by_zone.values()
+    assert first + second == replace(
+        first,
+        stable_timed=found.stable_judged.timed,
+        stable_slower=found.stable_judged.slower,
+        canary_timed=found.canary_judged.timed,
+        canary_slower=found.canary_judged.slower,
+    )
+
+
 def test_a_journal_keeps_the_zones_of_a_window() -> None:
     look = window_of(windows("ab", "ab"))
     assert [zone.zone for zone in look.zones] == ["a", "b"]
