@@ -198,6 +198,7 @@ def access_log(direction: Literal["inbound", "outbound"], latency_until: str) ->
         "protocol": "%METADATA(ROUTE:meshkit:protocol)%",
         "service": "%METADATA(ROUTE:meshkit:service)%",
         "owner": "%METADATA(ROUTE:meshkit:owner)%",
+        "kind": "%METADATA(ROUTE:meshkit:kind)%",
         "server": "%METADATA(ROUTE:meshkit:server)%",
         "policy": "%DYNAMIC_METADATA(envoy.filters.http.rbac:enforced_effective_policy_id)%",
         "shadow_deny": _shadow_result("deny"),

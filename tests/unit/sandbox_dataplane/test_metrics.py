@@ -116,6 +116,17 @@ def test_istio_buckets_default_and_from_the_annotation() -> None:
     assert "istio_request_duration_milliseconds_sum" in finer.exposition()
 
 
+def test_linkerd_counts_the_calls_of_a_grpc_route_by_their_status() -> None:
+    made = metrics("linkerd")
+    made.observe(line(owner="shop/web-primary", kind="GRPCRoute", grpc=14))
+    page = made.exposition()
+    assert series(page, "outbound_http_route_backend_requests_total") == []
+    (asked,) = series(page, "outbound_grpc_route_backend_requests_total")
+    assert 'route_kind="GRPCRoute",route_namespace="shop",route_name="web-primary"' in asked
+    (answered,) = series(page, "outbound_grpc_route_backend_response_statuses_total")
+    assert 'grpc_status="UNAVAILABLE",error=""' in answered
+
+
 def test_linkerd_labels_and_classification() -> None:
     made = metrics("linkerd")
     made.observe(line(owner="shop/web-primary", cluster="outbound|8080||web-v1.shop.svc.cluster.local"))

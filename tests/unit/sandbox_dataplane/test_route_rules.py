@@ -12,6 +12,7 @@ import pytest
 from meshkit.facts import Snapshot
 from meshkit.intent.traffic import Route
 from meshkit.meshes import registry
+from tests.unit.sandbox_dataplane.istio_objects import total
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, service, shop
 
 V2 = {"split": {"v2": 100}}
@@ -106,12 +107,21 @@ def test_calls_of_grpc_go_by_their_method_and_are_retried_by_their_status(name: 
                 retries={"attempts": 2, "grpc_statuses": ["unavailable"]},
             )
             calls = {"/shop.Cart/Add": "v2", "/shop.Cart/Get": "v1", "/a.B/Add": "v2", "/a.B/Get": "v1"}
-            assert {path: await asked(mesh, path, method="POST") for path in calls} == calls
+            call: dict[str, Any] = {"method": "POST", "headers": {"content-type": "application/grpc"}}
+            assert {path: await asked(mesh, path, **call) for path in calls} == calls
             for status, tries in ((14, 3), (5, 1)):  # unavailable, and not found
                 mesh.grpc_statuses["web-v2"] = status
                 before = mesh.hits["web-v2"]
-                assert await asked(mesh, "/shop.Cart/Add", method="POST") == "v2"
+                assert await asked(mesh, "/shop.Cart/Add", **call) == "v2"
                 assert mesh.hits["web-v2"] - before == tries
+            if name == "linkerd":
+                of_grpc = "outbound_grpc_route_backend_response_statuses_total"
+
+                def counted() -> None:
+                    page = mesh.metrics["client"].exposition()
+                    assert total(page, of_grpc, 'route_kind="GRPCRoute"', 'grpc_status="NOT_FOUND"') == 1
+
+                await mesh.eventually(counted)
 
     asyncio.run(main())
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from meshkit.meshes.istio.meaning.matches import text_match
 from meshkit.meshes.model.durations import duration_s, percent
+from meshkit.meshes.model.grpc import STATUSES
 from meshkit.meshes.model.outbound import (
     Cors,
     DirectResponse,
@@ -24,11 +25,6 @@ Json = Mapping[str, Any]
 DEFAULT_RETRY = Retry(
     attempts=2,
     retry_on=("connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"),
-)
-_GRPC = (
-    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
-    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE"),
-    *("UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
 )
 REDIRECT_CODES = (301, 302, 303, 307, 308)
 
@@ -72,7 +68,7 @@ def fault_of(written: Json | None) -> Fault | None:
         delay_percent=percent(delay) if delay.get("percentage") else float(delay.get("percent") or 0),
         abort_status=int(abort.get("httpStatus") or 0),
         abort_percent=percent(abort),
-        abort_grpc_status=_GRPC.index(grpc) if grpc in _GRPC else None,
+        abort_grpc_status=STATUSES.index(grpc) if grpc in STATUSES else None,
     )
 
 
@@ -82,7 +78,7 @@ def faults_ignored(written: Json | None) -> list[str]:
     named = [f"delay.{name}" for name in delay if name not in ("fixedDelay", "percentage", "percent")]
     named += [f"abort.{name}" for name in abort if name not in ("httpStatus", "grpcStatus", "percentage")]
     grpc = abort.get("grpcStatus")
-    return [*named, *([f"abort.grpcStatus: {grpc}"] if grpc and grpc not in _GRPC else [])]
+    return [*named, *([f"abort.grpcStatus: {grpc}"] if grpc and grpc not in STATUSES else [])]
 
 
 def header_edits(written: Json | None, *, request: bool = True) -> HeaderEdits:

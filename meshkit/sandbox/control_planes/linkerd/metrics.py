@@ -10,6 +10,7 @@ from typing import Any
 
 from meshkit.meshes.linkerd.meaning.authorization import NOT_FOUND
 from meshkit.meshes.linkerd.meaning.proxy import identity
+from meshkit.meshes.model.grpc import STATUSES
 from meshkit.meshes.model.pods import Peer
 from meshkit.sandbox.dataplane.exposition import Family, Labels, PeerLookup
 
@@ -17,6 +18,7 @@ BUCKETS_MS = tuple(float(digit * 10**power) for power in range(5) for digit in (
 """The bounds 1 2 3 4 5 10 20 ... 50000 (linkerd2-proxy, metrics/src/latency.rs)."""
 UNKNOWN = "UNKNOWN"
 _GRPC_FAILURES = {2, 4, 7, 13, 14, 15}
+_GRPC_ROUTE = "GRPCRoute"
 
 
 class LinkerdSeries:
@@ -25,13 +27,13 @@ class LinkerdSeries:
     families = (
         Family("request_total", "counter", "Total count of HTTP requests."),
         Family("response_total", "counter", "Total count of HTTP responses."),
-        Family(
-            "outbound_http_route_backend_requests_total",
-            "counter",
-            "The total number of requests dispatched.",
-        ),
-        Family(
-            "outbound_http_route_backend_response_statuses_total", "counter", "Completed responses by status."
+        *(
+            Family(f"outbound_{protocol}_route_backend_{name}_total", "counter", text)
+            for protocol in ("http", "grpc")
+            for name, text in (
+                ("requests", "The total number of requests dispatched."),
+                ("response_statuses", "Completed responses by status."),
+            )
         ),
         Family("inbound_http_authz_allow_total", "counter", "Inbound HTTP requests that were authorized."),
         Family("inbound_http_authz_deny_total", "counter", "Inbound HTTP requests that were not authorized."),
@@ -95,14 +97,14 @@ class LinkerdSeries:
         if entry.get("cluster"):
             route = _linkerd_route(entry)
             error = () if status is not None else (("error", UNKNOWN),)
-            code = "" if status is None else str(status)
-            counted.append(("outbound_http_route_backend_requests_total", route))
-            counted.append(
-                (
-                    "outbound_http_route_backend_response_statuses_total",
-                    (*route, ("http_status", code), *(error or (("error", ""),))),
-                )
-            )
+            told: Labels = (("http_status", "" if status is None else str(status)),)
+            of_backend = "outbound_http_route_backend"
+            if _kind(entry) == _GRPC_ROUTE:
+                told = (("grpc_status", _status_name(entry.get("grpc"))),)
+                of_backend = "outbound_grpc_route_backend"
+            counted.append((f"{of_backend}_requests_total", route))
+            statuses = (*route, *told, *(error or (("error", ""),)))
+            counted.append((f"{of_backend}_response_statuses_total", statuses))
         return counted
 
     def latency(self, entry: Mapping[str, Any]) -> Labels | None:
@@ -206,7 +208,7 @@ def _linkerd_route(entry: Mapping[str, Any]) -> Labels:
     backend_name, _, backend_rest = backend.partition(".")
     owner_namespace, _, owner = str(entry.get("owner") or "").partition("/")
     route: Labels = (
-        (("route_group", "gateway.networking.k8s.io"), ("route_kind", "HTTPRoute"))
+        (("route_group", "gateway.networking.k8s.io"), ("route_kind", _kind(entry)))
         if owner
         else (("route_group", ""), ("route_kind", "default"))
     )
@@ -225,6 +227,15 @@ def _linkerd_route(entry: Mapping[str, Any]) -> Labels:
         ("backend_name", backend_name),
         ("backend_port", port),
     )
+
+
+def _status_name(number: object) -> str:
+    """The name of a status of gRPC; empty without one."""
+    return STATUSES[number] if isinstance(number, int) and 0 <= number < len(STATUSES) else ""
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    return _GRPC_ROUTE if entry.get("kind") == _GRPC_ROUTE else "HTTPRoute"
 
 
 def _status(entry: Mapping[str, Any]) -> int | None:

@@ -37,10 +37,11 @@ def route_table(hosts: Iterable[VirtualHost]) -> list[JSON]:
 
 
 def _route(route: Route, host: VirtualHost) -> list[JSON]:
+    named = {"service": host.service, "owner": route.owner, "kind": route.ruler.partition(" ")[0]}
     rendered: JSON = {
         "name": route.name,
         **_action(route),
-        "metadata": {"filter_metadata": {"meshkit": {"service": host.service, "owner": route.owner}}},
+        "metadata": {"filter_metadata": {"meshkit": named}},
         **header_edits(route.request_headers, "request"),
         **header_edits(route.response_headers, "response"),
     }
