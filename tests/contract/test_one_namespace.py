@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
 from meshkit.cluster.connect import Cluster
-from meshkit.cluster.ready import established
 from meshkit.errors import BadInput, Forbidden
-from meshkit.facts import Kind
 from meshkit.intent.traffic import Route
-from meshkit.meshes.definitions import crds
 from meshkit.operations.change import plan
 from meshkit.operations.explain import explain
 from meshkit.operations.health import check
 from meshkit.operations.release.runner import release_state
 from meshkit.operations.setup.guide import Setup
 
-CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 OBJECTS = """
 apiVersion: v1
 kind: Service
@@ -53,20 +49,6 @@ spec:
   selector: {matchLabels: {app: web}}
   rules: [{from: [{source: {namespaces: [billing]}}], to: [{operation: {methods: [get]}}]}]
 """
-
-
-@pytest.fixture(scope="module")
-def definitions(cluster: Cluster) -> Iterator[None]:
-    """Istio's definitions, which this module removes again if they were not there."""
-    held = {item["metadata"]["name"] for item in cluster.api.list(CRD)}
-    made = [item for item in crds("istio") if item["metadata"]["name"] not in held]
-    for item in made:
-        cluster.api.apply(item, manager="test")
-    for item in made:
-        cluster.api.wait(CRD, item["metadata"]["name"], None, established, 30, "established")
-    yield
-    for item in made:
-        cluster.api.delete(CRD, item["metadata"]["name"])
 
 
 @pytest.fixture
