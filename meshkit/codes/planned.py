@@ -156,7 +156,7 @@ EXPOSED_IN_PLAIN_TEXT = Code(
     "Everything that callers outside send, such as passwords and cookies, can be read on the way.",
     "Name a Secret with the certificate, or an issuer of cert-manager.",
 )
-GATEWAY_API_MISSING = Code(
+EXPOSURE_LACKS_GATEWAY_API = Code(
     "MK0271",
     "error",
     "The cluster lacks definitions of Gateway API that a planned Exposure needs.",

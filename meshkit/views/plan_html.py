@@ -67,8 +67,9 @@ def _effects(plan: Plan) -> Markup:
     if not seen:
         return Markup("")
     # A table wider than its card is scrolled, which the keyboard can do only where the focus can be.
-    named = 'tabindex="0" role="region" aria-label="Requests that change"'
-    return Markup('<div class="mk-effects" {}>{}</div>').format(Markup(named), effects_table(seen))
+    return Markup(
+        '<div class="mk-effects" tabindex="0" role="region" aria-label="Requests that change">{}</div>'
+    ).format(effects_table(seen))
 
 
 def no_plan_card(status: StageStatus, proposed: bool) -> Markup:

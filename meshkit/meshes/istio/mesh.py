@@ -21,9 +21,10 @@ from meshkit.meshes.istio.meaning import sidecar as meaning
 from meshkit.meshes.istio.metrics import METRICS
 from meshkit.meshes.istio.observability import TELEMETRY
 from meshkit.meshes.istio.planner import PEER_AUTHENTICATION, PLANNER, VIRTUAL_SERVICE, mutual_tls
-from meshkit.meshes.istio.traffic import conversion, written
+from meshkit.meshes.istio.traffic import conversion
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE
 from meshkit.meshes.istio.traffic.policies import SERVICE_ENTRY
+from meshkit.meshes.istio.traffic.written_back import routes as written
 from meshkit.meshes.monitoring.objects import RULE
 from meshkit.meshes.monitoring.scraping import POD_MONITOR
 
@@ -99,7 +100,7 @@ ISTIO = Mesh(
     written_routes=written,
     written=(
         *(VIRTUAL_SERVICE, DESTINATION_RULE, SERVICE_ENTRY, PEER_AUTHENTICATION, AUTHORIZATION_POLICY),
-        *(HTTP_ROUTE, GATEWAY, TELEMETRY, POD_MONITOR, RULE, SERVICE, CONFIG_MAP),
+        *(HTTP_ROUTE, GRPC_ROUTE, GATEWAY, TELEMETRY, POD_MONITOR, RULE, SERVICE, CONFIG_MAP),
     ),
     patched=(NAMESPACE_KIND, *WORKLOADS),
     shadow=SHADOW,

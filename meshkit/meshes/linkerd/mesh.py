@@ -86,7 +86,7 @@ LINKERD = Mesh(
     intent_checks=intents,
     written_routes=written,
     written=(
-        *(HTTP_ROUTE, SERVER, AUTHORIZATION_POLICY, MESH_TLS, NETWORK, EGRESS_NETWORK),
+        *(HTTP_ROUTE, GRPC_ROUTE, SERVER, AUTHORIZATION_POLICY, MESH_TLS, NETWORK, EGRESS_NETWORK),
         *(POD_MONITOR, RULE, SERVICE, CONFIG_MAP),
     ),
     patched=(NAMESPACE_KIND, SERVICE, *WORKLOADS),

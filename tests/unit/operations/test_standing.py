@@ -116,7 +116,7 @@ def test_what_a_mesh_cannot_do_is_asked_of_its_planner() -> None:
     )
     assert Setup(None, "istio", "shop").cannot(route) == {}  # type: ignore[arg-type]
     cannot = Setup(None, "linkerd", "shop").cannot(route)  # type: ignore[arg-type]
-    assert set(cannot) == {"load_balancing", "connection_limits", "fault"}
+    assert set(cannot) == {"load_balancing", "connection_limits", "fault", "protocol: tcp"}
     assert "Linkerd cannot do this" in cannot["fault"]
 
 

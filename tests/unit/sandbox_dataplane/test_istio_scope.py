@@ -321,13 +321,12 @@ def test_a_host_with_a_dot_is_no_short_name() -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["tcp", "tls"])
-def test_routes_that_are_not_http_are_told_to_have_no_effect(kind: str) -> None:
+def test_routes_by_server_name_are_told_to_have_no_effect() -> None:
     item = virtual_service({"route": [to("v1")]})
-    item["spec"][kind] = [{"route": [{"destination": {"host": "web"}}]}]
+    item["spec"]["tls"] = [{"route": [{"destination": {"host": "web"}}]}]
     outbound = translate(virtualservices=[item])
     assert [(found.reason, found.message.split(":")[0]) for found in outbound.problems] == [
-        ("NotSupported", f"spec.{kind}")
+        ("NotSupported", "spec.tls")
     ]
 
 

@@ -44,7 +44,7 @@ def findings(exposure: Exposure, snapshot: Snapshot) -> Iterator[Finding]:
     """Find what is not there, definitions and Services, and routes that requests from outside pass by."""
     if lacking := missing(exposures.KINDS, snapshot):
         message = f"the cluster does not serve {' and '.join(lacking)}."
-        yield codes.finding(codes.GATEWAY_API_MISSING, "exposure", message)
+        yield codes.finding(codes.EXPOSURE_LACKS_GATEWAY_API, "exposure", message)
     for index, route in enumerate(exposure.routes):
         where = f"exposure.routes[{index}]"
         services = [exposures.service_of(route, version) for version in route.split or ()]

@@ -10,9 +10,9 @@ from meshkit.kube.kinds import SERVICE
 from meshkit.meshes.gateway_api import written as gateway
 from meshkit.meshes.gateway_api.routes import KINDS
 from meshkit.meshes.gateway_api.rules import backend_name
-from meshkit.meshes.istio.traffic import written_rules, written_settings
 from meshkit.meshes.istio.traffic.destination_rules import DESTINATION_RULE, Settings
 from meshkit.meshes.istio.traffic.routes import VIRTUAL_SERVICE
+from meshkit.meshes.istio.traffic.written_back import rules, settings
 from meshkit.meshes.routing.written import Fields, Written, read, selector_of, version
 
 
@@ -55,12 +55,12 @@ def _of_virtual_service(item: Object, port: int | None, snapshot: Snapshot) -> F
     rule = snapshot.find(DESTINATION_RULE.kind, service, namespace)
     subsets = {each["name"]: each["labels"] for each in (rule or {"spec": {}})["spec"].get("subsets") or ()}
     if entries["tcp"]:
-        fields = written_rules.tcp_fields_of(port, entries["tcp"])
+        fields = rules.tcp_fields_of(port, entries["tcp"])
     else:
-        fields = written_rules.fields_of(service, port, entries["http"])
+        fields = rules.fields_of(service, port, entries["http"])
     return {
         **fields,
-        **written_settings.fields_of(Settings.of(rule).routes.get(port) or {}),
+        **settings.fields_of(Settings.of(rule).routes.get(port) or {}),
         "namespace": namespace,
         "service": service,
         "api": "mesh",
@@ -70,8 +70,8 @@ def _of_virtual_service(item: Object, port: int | None, snapshot: Snapshot) -> F
 
 
 def _of_gateway_route(item: Object, port: int | None, service: str, snapshot: Snapshot) -> Fields:
-    fields = gateway.fields_of(item, port, service, snapshot, written_rules.literal_of)
+    fields = gateway.fields_of(item, port, service, snapshot, rules.literal_of)
     first = backend_name(service, fields["versions"][0]["name"])
     rule = snapshot.find(DESTINATION_RULE.kind, first, fields["namespace"])
     settings = Settings.of(rule).routes.get(port or 0) or {}
-    return {**fields, **written_settings.fields_of(settings)}
+    return {**fields, **settings.fields_of(settings)}
