@@ -108,9 +108,10 @@ class Routing:
         return held
 
     def on_tcp_ports(self) -> Iterable[Problem]:
-        """Http routes of ports that Istio does not read as HTTP, where they have no effect."""
+        """Http routes of ports that Istio does not read as HTTP, and tcp routes of those that it does."""
         for host in self.hosts.values():
             yield from self.on_tcp_ports_of(host)
+            yield from self._of_no_tcp_port(host)
 
     def on_tcp_ports_of(self, host: Host) -> Iterable[Problem]:
         """Http routes of one host's ports that Istio does not read as HTTP."""
@@ -124,6 +125,16 @@ class Routing:
                     message = f"{where}: port {number} of {host.name} is TCP for Istio, and http routes "
                     message += "have no effect there."
                     yield Problem(owner, "HttpRouteOnTcpPort", message)
+
+    def _of_no_tcp_port(self, host: Host) -> Iterable[Problem]:
+        """Tcp routes that name no port of a host whose connections are carried as a whole."""
+        ports = {port.number for port in host.ports if port.read_as == "tcp"}
+        for item in self.services.of(host.name)[:1]:
+            for index, entry in enumerate(item["spec"].get("tcp") or ()):
+                matches: Iterable[Json] = entry.get("match") or ({},)
+                if not any(match.get("port") in ports if match.get("port") else ports for match in matches):
+                    message = f"spec.tcp[{index}]: no port of {host.name} that it is for is declared as TCP; "
+                    yield Problem(item, "NotSupported", message + "the sandbox reads requests there.")
 
     def of_virtual_services(self, items: Iterable[Object], port: int) -> tuple[Route, ...]:
         """The routes of a host that only VirtualServices name."""
