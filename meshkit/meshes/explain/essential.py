@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from meshkit.facts import Object
 from meshkit.kube.kinds import WEBHOOK_KINDS
@@ -115,7 +114,7 @@ def _webhooks(pod: Object, server: str, explainer: Explainer) -> Iterator[Essent
             for port in service["spec"].get("ports") or ():
                 number = target_port(pod, port)
                 if number and int(port["port"]) == int(asked.get("port") or 443):
-                    path = urlsplit(str(asked.get("path") or "/")).path
+                    path = str(asked.get("path") or "/").partition("?")[0]
                     yield Essential(f"webhook {hook['name']}", server, number, path, "POST")
 
 
