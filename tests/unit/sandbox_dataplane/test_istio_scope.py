@@ -321,21 +321,13 @@ def test_a_host_with_a_dot_is_no_short_name() -> None:
     ]
 
 
-<<<<<<< HEAD
-def test_routes_by_server_name_are_told_to_have_no_effect() -> None:
-=======
 @pytest.mark.parametrize(("kind", "where"), [("tcp", "spec.tcp[0]"), ("tls", "spec.tls")])
 def test_routes_of_connections_are_told_to_have_no_effect_on_a_port_of_http(kind: str, where: str) -> None:
->>>>>>> i18a
     item = virtual_service({"route": [to("v1")]})
-    item["spec"]["tls"] = [{"route": [{"destination": {"host": "web"}}]}]
+    item["spec"][kind] = [{"route": [{"destination": {"host": "web"}}]}]
     outbound = translate(virtualservices=[item])
     assert [(found.reason, found.message.split(":")[0]) for found in outbound.problems] == [
-<<<<<<< HEAD
-        ("NotSupported", "spec.tls")
-=======
         ("NotSupported", where)
->>>>>>> i18a
     ]
 
 

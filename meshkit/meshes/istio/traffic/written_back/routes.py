@@ -73,5 +73,5 @@ def _of_gateway_route(item: Object, port: int | None, service: str, snapshot: Sn
     fields = gateway.fields_of(item, port, service, snapshot, rules.literal_of)
     first = backend_name(service, fields["versions"][0]["name"])
     rule = snapshot.find(DESTINATION_RULE.kind, first, fields["namespace"])
-    settings = Settings.of(rule).routes.get(port or 0) or {}
-    return {**fields, **settings.fields_of(settings)}
+    of_port = Settings.of(rule).routes.get(port or 0) or {}
+    return {**fields, **settings.fields_of(of_port)}
