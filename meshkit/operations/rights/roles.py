@@ -111,8 +111,9 @@ def _of_intents(row: Mesh) -> set[Right]:
 
 def _releasing(row: Mesh) -> set[Right]:
     asks = (Gate(name="by-annotation", by="annotation"),)
-    place = {"namespace": _ANY, "service": "any", "port": 80}
-    release = Release(name="any", stable="v1", canary="v2", gates=asks, **place)
+    release = Release(
+        name="any", namespace=_ANY, service="any", port=80, stable="v1", canary="v2", gates=asks
+    )
     cluster: Any = SimpleNamespace(api=_offline(row))
     found = _reading(row) | event_rights(release)
     for kind in row.kinds.routes:
