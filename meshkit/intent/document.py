@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,20 @@ def dump_intents(intents: Intent | Iterable[Intent]) -> str:
     given = (intents,) if isinstance(intents, Intent) else tuple(intents)
     texts = []
     for intent in given:
-        fields = intent.model_dump(mode="json", exclude_defaults=True)
-        texts.append(yaml_output.document({"kind": type(intent).__name__, **fields}))
+        texts.append(yaml_output.document({"kind": type(intent).__name__, **_dumped(intent)}))
     return "---\n".join(texts)
+
+
+def _dumped(intent: Intent) -> dict[str, Any]:
+    """The fields of an intent, without those that have their default and are not needed to read it back.
+
+    A default may depend on another field, as that of a release's steps on its cohort.
+    """
+    short = intent.model_dump(mode="json", exclude_defaults=True)
+    with suppress(BadInput):
+        if type(intent)(**short) == intent:
+            return short
+    return intent.model_dump(mode="json", exclude_unset=True)
 
 
 def load_values(source: str | Path) -> dict[str, Any]:

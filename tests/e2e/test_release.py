@@ -30,7 +30,7 @@ from meshkit.operations.release.runner import Outcome, release_state
 from meshkit.operations.release.state import ReleaseState
 from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
-from tests.e2e.ledgers import had_no_cpu
+from tests.e2e.ledgers import RUNNER, had_no_cpu
 
 RPS = 100.0
 
@@ -229,20 +229,6 @@ def test_killed_runner_is_gone_on_with(v1_serves: Shop) -> None:
     assert outcome.change_id == state.change_id
     assert [h.kind for h in outcome.state.events].count("begin") == 1
     assert v1_serves.owners(release) == owners, "the owner's next apply would meet a conflict"
-
-
-RUNNER = """
-import sys
-from meshkit.cluster.connect import connect
-from meshkit.intent.release import Release
-from meshkit.operations.change import apply
-from meshkit.operations.release import runner
-from meshkit.operations.release.plan import plan_release
-runner.LEASE_S = 4.0
-kubeconfig, mesh, release = sys.argv[1:]
-cluster = connect("meshkit-sandbox", kubeconfig)
-apply(plan_release(Release.model_validate_json(release), cluster, mesh=mesh), cluster)
-"""
 
 
 def _arguments(meshed: Shop, release: Release) -> list[str]:

@@ -31,8 +31,7 @@ from meshkit.operations.release.route import route_object
 from meshkit.operations.release.runner import Outcome, release_state, runner_of
 from meshkit.operations.release.state import ReleaseState
 from meshkit.testing import running_sandbox
-from tests.e2e.ledgers import had_no_cpu
-from tests.e2e.test_release import RUNNER
+from tests.e2e.ledgers import RUNNER, had_no_cpu
 
 RPS, TESTER_RPS = 60.0, 20.0
 TESTER, HEADER = "tester", {"x-tester": "yes"}

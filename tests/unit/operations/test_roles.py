@@ -69,7 +69,7 @@ def test_whoever_reads_can_change_nothing_and_see_no_secret_of_users(mesh: str) 
 def test_a_plan_cannot_delete_and_a_release_writes_routes_and_records_only(mesh: str) -> None:
     assert "delete" not in {each.verb for each in rights_of("plan", mesh)}
     written = {each.resource for each in rights_of("release", mesh) if each.verb in WRITING}
-    assert written - {"configmaps", "leases", "events"} <= {"virtualservices", "httproutes"}
+    assert written - {"configmaps", "leases", "events"} <= {"virtualservices", "httproutes", "grpcroutes"}
 
 
 def test_bindings_are_for_the_account_and_an_unknown_verb_is_named() -> None:

@@ -16,8 +16,8 @@ from meshkit.operations.release.restoring.rollback import plan_rollback
 from meshkit.operations.undo import undo
 from tests.unit.meshes.meshed import http_route, service, sidecar, virtual_service
 from tests.unit.release.fake_api import OWNER
+from tests.unit.release.live_routes import backends, release, subsets, to_hosts, to_subsets
 from tests.unit.release.stage import BAD, Killed, Stage
-from tests.unit.release.test_live_route import backends, release, subsets, to_hosts, to_subsets
 
 VERSIONS = (service("web-v1", 8080), service("web-v2", 8080))
 

@@ -15,21 +15,10 @@ from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
 from meshkit.intent.rules import Match, Retries, Rule, TextMatch
 from meshkit.intent.security import Access, Caller, MutualTLS
-from meshkit.intent.traffic import HeaderMatch, Route, Version
 from meshkit.meshes.registry import MESHES
 from meshkit.views.setup.form import IntentForm
+from tests.unit.views_wizard.intents import ROUTE
 
-ROUTE = Route(
-    namespace="shop",
-    service="web",
-    port=8080,
-    versions=(Version(name="v1"), Version(name="v2", labels={"release": "b"})),
-    split={"v1": 90, "v2": 10},
-    matches=(HeaderMatch(header="x-canary", value="on", version="v2"),),
-    retries=Retries(attempts=2),
-    outlier_detection=OutlierDetection(),
-    timeout_s=2.5,
-)
 ACCESS = Access(namespace="shop", service="web", callers=(Caller(namespace="shop"),), paths=("/api/*",))
 BARE = {"matches": (), "selector": None}
 

@@ -8,7 +8,7 @@ import pytest
 
 from meshkit.errors import BadInput
 from meshkit.views.setup.wizard_settings import StageSettings
-from tests.unit.views_wizard.test_form import ROUTE
+from tests.unit.views_wizard.intents import ROUTE
 
 FILE = """\
 kind: Route

@@ -13,7 +13,7 @@ from meshkit.runbooks.catalogue import load_runbook, shipped_folder
 from meshkit.runbooks.parameters import convert_parameters
 from meshkit.views.setup.takeaway import CI_FILES, RUNBOOKS, runbook_commands, takeaway_card
 from meshkit.views.setup.wizard import SetupWizard
-from tests.unit.views_wizard.test_wizard import BARE, PLAINTEXT, FakeSetup
+from tests.unit.views_wizard.fake_setup import BARE, PLAINTEXT, FakeSetup
 from tools.docs.commands import problem
 
 
