@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from meshkit.cluster.executor import Progress
 
 if TYPE_CHECKING:
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from meshkit.operations.progress import OnEvent, in_notebook
 from meshkit.operations.release.restoring.rollback import OPERATION as ROLLBACK
 from meshkit.operations.release.restoring.rollback import undo_rollback
 from meshkit.operations.release.restoring.undo import undo_release
-from meshkit.operations.release.state import BEGIN
+from meshkit.operations.release.state.fold import BEGIN
 from meshkit.operations.uninstall import require_control_plane_unused
 from meshkit.operations.upgrade.rollback import NAME as UPGRADE
 from meshkit.operations.upgrade.rollback import undo_upgrade

@@ -15,7 +15,7 @@ from meshkit.views.release.chart import release_chart
 from meshkit.views.report import chip, page, table, verdict_block
 
 if TYPE_CHECKING:
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from meshkit.operations.release.gates.answers import from_annotation
 from meshkit.operations.release.notices.events import EventWriter
 from meshkit.operations.release.notices.notice import Notice
 from meshkit.operations.release.route import record_of, route_object
-from meshkit.operations.release.state import ReleaseState, begun
+from meshkit.operations.release.state.fold import begun
+from meshkit.operations.release.state.model import ReleaseState
 from tests.contract.kubectl import Kubectl
 
 DEPLOYMENT = Kind("apps/v1", "Deployment")

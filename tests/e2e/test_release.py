@@ -27,7 +27,7 @@ from meshkit.operations.change import apply, plan
 from meshkit.operations.release.plan import plan_release
 from meshkit.operations.release.route import route_object, weights_of
 from meshkit.operations.release.runner import Outcome, release_state
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
 from tests.e2e.ledgers import RUNNER, had_no_cpu

@@ -29,7 +29,7 @@ from meshkit.operations.release.evidence_bundle.verification import verify_evide
 from meshkit.operations.release.plan import plan_release
 from meshkit.operations.release.route import route_object
 from meshkit.operations.release.runner import Outcome, release_state, runner_of
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.testing import running_sandbox
 from tests.e2e.ledgers import RUNNER, had_no_cpu
 

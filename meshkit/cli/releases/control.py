@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
     from meshkit.operations.release.commands import Verb
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 FILE = "YAML file with one document of kind Release."
 _EVERY_S = 2.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from meshkit.decide.verdict import Condition, Verdict
     from meshkit.facts import ClusterRef
     from meshkit.operations.release.listing import ReleaseSummary
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 _BAR = 40
 _EVENTS = 5

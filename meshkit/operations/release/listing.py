@@ -11,7 +11,8 @@ from meshkit.errors import BrokenJournal
 from meshkit.operations.release.restoring.lost_journal import percent_now
 from meshkit.operations.release.route import route_of
 from meshkit.operations.release.runner import runner_of
-from meshkit.operations.release.state import BEGIN, ReleaseState, begun, fold
+from meshkit.operations.release.state.fold import BEGIN, begun, fold
+from meshkit.operations.release.state.model import ReleaseState
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from meshkit.observe.counters import Observer
     from meshkit.operations.clock import Clock
     from meshkit.operations.release.edge.places import Place
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 
 _EVERY_REQUEST: tuple[Mapping[str, Any], ...] = ({}, {"path": {"type": "PathPrefix", "value": "/"}})

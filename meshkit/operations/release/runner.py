@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from meshkit.errors import BadInput, BrokenJournal, Conflict, RolledBack, Undecided, UnknownName
 from meshkit.facts import ClusterRef
 from meshkit.operations.plan import outcome
-from meshkit.operations.release.state import ReleaseState, fold
+from meshkit.operations.release.state.fold import fold
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.release.weights import same_percent
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 RECENT_S = 6.0
 """Displayed quantiles cover this many seconds: at 1 request per second, fewer have too few requests."""

@@ -19,7 +19,7 @@ from meshkit.kube.steps import RELEASE_MANAGER
 from meshkit.operations.release.additions import Additions, changes, present
 from meshkit.operations.release.managed_fields import handed_back
 from meshkit.operations.release.route import Weights, weights_of
-from meshkit.operations.release.state import SAME_POINTS
+from meshkit.operations.release.state.model import SAME_POINTS
 
 if TYPE_CHECKING:
     from meshkit.cluster.api import Api

@@ -21,7 +21,7 @@ from meshkit.views.charts.rows import CANARY, MARK, STABLE, Figure, Row, Values
 
 if TYPE_CHECKING:
     from meshkit.intent.release import Release
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 MEAN_S = 10.0
 """Errors and shares are means over this time: with few canary requests single looks jump."""

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from meshkit.decide import formatting as words
 from meshkit.operations.release.controls import Controls
-from meshkit.operations.release.state import SAME_POINTS
+from meshkit.operations.release.state.model import SAME_POINTS
 from meshkit.operations.release.watch import Watch, Watched
 from meshkit.views.charts.svg import svg_chart
 from meshkit.views.live_box import LiveBox, alert, hint, set_html

@@ -20,7 +20,7 @@ from meshkit.views.release import differences_html
 if TYPE_CHECKING:
     from meshkit.decide.verdict import Condition, Verdict
     from meshkit.intent.release import Release
-    from meshkit.operations.release.state import ReleaseEvent, ReleaseState
+    from meshkit.operations.release.state.model import ReleaseEvent, ReleaseState
 
 JOURNAL_LINES = 6
 _SPACE = "\N{NO-BREAK SPACE}"

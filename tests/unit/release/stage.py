@@ -13,7 +13,7 @@ from meshkit.operations.change import apply
 from meshkit.operations.progress import Event, ReleaseLooked
 from meshkit.operations.release.plan import ReleasePlan, plan_release
 from meshkit.operations.release.runner import Outcome, release_state
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
 from tests.unit.release.fake_api import FakeCluster
 

@@ -11,7 +11,7 @@ from meshkit.intent.release import Margins, Release
 from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.forecast import forecast_release
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.testing import Behaviour
 from tests.unit.release.routed import COHORT, RoutedStage
 from tests.unit.release.stage import BAD, GOOD, killed_at_each_write

@@ -12,7 +12,7 @@ from meshkit.errors import BadInput, NoData, UnknownName
 from meshkit.operations.release.evidence_bundle.bundle import chain, release_evidence, text_of
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.runner import send_command
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from tests.unit.release.stage import BAD, Stage
 
 

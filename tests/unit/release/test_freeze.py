@@ -11,7 +11,7 @@ from meshkit.facts import Kind
 from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.runner import send_command
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from tests.unit.release.stage import BAD, GOOD, Stage
 
 

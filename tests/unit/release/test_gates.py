@@ -18,7 +18,7 @@ from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.gates.approval import approve_gate
 from meshkit.operations.release.runner import Outcome, send_command
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from tests.unit.release.hooks import PATH, Hook, serving
 from tests.unit.release.stage import BAD, Stage
 

@@ -16,7 +16,7 @@ from meshkit.errors import BrokenJournal, MeshkitError
 from meshkit.operations.release.commands import Letters, Mailbox
 from meshkit.operations.release.listing import UNREADABLE, releases
 from meshkit.operations.release.runner import release_state
-from meshkit.operations.release.state import begin_record, fold
+from meshkit.operations.release.state.fold import begin_record, fold
 from meshkit.operations.undo import undo
 from tests.unit.release.stage import Stage
 

@@ -13,7 +13,7 @@ from meshkit.meshes import registry
 from meshkit.meshes.base import WeightedRoute
 from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.testing import Behaviour
 from tests.unit.release.routed import RoutedStage
 from tests.unit.release.stage import BAD, GOOD, Stage, killed_at_each_write

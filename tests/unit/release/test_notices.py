@@ -17,7 +17,7 @@ from meshkit.operations.release.gates.approval import approve_gate
 from meshkit.operations.release.notices.sender import Sender
 from meshkit.operations.release.restoring.rollback import plan_rollback
 from meshkit.operations.release.runner import send_command
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from tests.unit.release.hooks import PATH, serving
 from tests.unit.release.stage import BAD, Stage
 

@@ -24,7 +24,8 @@ from meshkit.observe.counters import Counters, Target
 from meshkit.operations.change import apply
 from meshkit.operations.release.forecast import forecast_release
 from meshkit.operations.release.runner import release_state, send_command
-from meshkit.operations.release.state import ReleaseState, after
+from meshkit.operations.release.state.fold import after
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.undo import undo
 from meshkit.testing import Behaviour
 from tests.unit.release.fake_api import OWNER

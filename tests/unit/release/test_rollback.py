@@ -12,7 +12,7 @@ from meshkit.operations.change import apply, history
 from meshkit.operations.release.listing import LOST, releases
 from meshkit.operations.release.restoring.rollback import plan_rollback
 from meshkit.operations.release.runner import release_state, send_command
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.undo import undo
 from tests.unit.release.fake_api import OWNER
 from tests.unit.release.stage import BAD, Stage

@@ -14,7 +14,7 @@ from meshkit.operations.change import apply
 from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.restoring.rollback import plan_rollback
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.testing import Behaviour
 from tests.unit.release.stage import BAD, GOOD, Stage, killed_at_each_write
 

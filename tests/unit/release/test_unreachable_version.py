@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshkit.observe.counters import CounterKey
-from meshkit.operations.release.state import ReleaseState
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.testing import ScriptedObserver
 from tests.unit.release.stage import Stage
 

@@ -16,7 +16,8 @@ from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import JudgedWindow, Progress
 from meshkit.intent.release import Release
 from meshkit.operations.release.route import record_of, route_object
-from meshkit.operations.release.state import ReleaseState, after, begun
+from meshkit.operations.release.state.fold import after, begun
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.views.release.chart import Figure, figure_data, release_chart
 
 RELEASE = Release(

@@ -17,7 +17,8 @@ from meshkit.facts import ArmCounts
 from meshkit.intent.release import Margins, Release
 from meshkit.operations.release.listing import ReleaseSummary
 from meshkit.operations.release.route import record_of, route_object
-from meshkit.operations.release.state import ReleaseState, fold
+from meshkit.operations.release.state.fold import fold
+from meshkit.operations.release.state.model import ReleaseState
 
 EDGES_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, math.inf)
 STARTED_S = 1_790_000_000.0

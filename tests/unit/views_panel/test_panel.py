@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from meshkit.operations.release.state import after
+from meshkit.operations.release.state.fold import after
 from meshkit.operations.release.watch import Watched
 from meshkit.views.release.panel import ReleasePanel
 from tests.unit.views_panel.releases import RELEASE, STARTED_S, release_after

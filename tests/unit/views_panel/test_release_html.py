@@ -7,7 +7,8 @@ from markupsafe import Markup, escape
 
 from meshkit.decide.verdict import Condition
 from meshkit.intent.gates import Gate
-from meshkit.operations.release.state import ReleaseState, fold
+from meshkit.operations.release.state.fold import fold
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.views.release import release_html
 from tests.unit.views_panel.releases import RELEASE, STARTED_S, begin, release_after
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, NoData, UnknownName
 from meshkit.operations.release.gates.waiting import GATE
-from meshkit.operations.release.state import BEGIN, GIVEN_BACK, TAKEN_AGAIN
+from meshkit.operations.release.state.fold import BEGIN, GIVEN_BACK, TAKEN_AGAIN
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster

@@ -21,7 +21,8 @@ from meshkit.decide.thresholds import Yardstick
 from meshkit.decide.verdict import Progress
 from meshkit.operations.release.baseline import enough
 from meshkit.operations.release.gates import waiting
-from meshkit.operations.release.state import BEGIN, ReleaseState, after, begun
+from meshkit.operations.release.state.fold import BEGIN, after, begun
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.release.weights import same_percent
 
 Record = Mapping[str, Any]

@@ -19,7 +19,7 @@ from meshkit.operations.release.evidence_bundle.bundle import (
     text_of,
 )
 from meshkit.operations.release.evidence_bundle.replay import replayed
-from meshkit.operations.release.state import BEGIN
+from meshkit.operations.release.state.fold import BEGIN
 from meshkit.version import __version__
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from meshkit.operations.release.runner import has_ended, release_state
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 
 def approve_gate(release_name: str, cluster: Cluster, *, gate: str | None = None, why: str = "") -> str:

@@ -16,7 +16,7 @@ from meshkit.operations.release.route import route_of
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.operations.release.commands import Approval
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 ASK_S = 10.0
 """Time between two requests to a webhook that has not decided."""

@@ -12,7 +12,7 @@ from meshkit.operations.release.notices.webhook import Post, address_of, post
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.operations.release.notices.notice import Notice
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 CLOSING_S = 20.0
 """The last notices are posted for at most so long after the end."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meshkit.cluster.rights import Right
     from meshkit.intent.release import Release
     from meshkit.operations.release.notices.notice import Notice
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 COMPONENT = "meshkit"
 MESSAGE_CHARACTERS = 1000

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from meshkit.operations.release.gates import waiting
-from meshkit.operations.release.state import TAKEN_UP
+from meshkit.operations.release.state.fold import TAKEN_UP
 
 if TYPE_CHECKING:
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 EventWord = Literal[
     "started",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from meshkit.cluster.journal import NAMESPACE
 from meshkit.errors import BadInput, BrokenJournal, ClusterError, ReleaseLost, UnknownName
 from meshkit.operations.release.route import route_of, weights_of
-from meshkit.operations.release.state import ReleaseState, begin_record, begun
+from meshkit.operations.release.state.fold import begin_record, begun
+from meshkit.operations.release.state.model import ReleaseState
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster

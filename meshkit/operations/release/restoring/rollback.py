@@ -30,7 +30,8 @@ from meshkit.operations.release.restoring.lost_journal import standing
 from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import find_route, owners, record_of, route_of, weights_of
 from meshkit.operations.release.runner import hold_lock, release_state, runner_of
-from meshkit.operations.release.state import GIVEN_BACK, TAKEN_AGAIN, ReleaseState, begun
+from meshkit.operations.release.state.fold import GIVEN_BACK, TAKEN_AGAIN, begun
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.release.weights import WeightWriters, same_percent
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from meshkit.operations.release.edge.places import place_of
 from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import route_of
 from meshkit.operations.release.runner import hold_lock
-from meshkit.operations.release.state import fold
+from meshkit.operations.release.state.fold import fold
 from meshkit.operations.release.weights import WeightWriters, same_percent
 
 if TYPE_CHECKING:

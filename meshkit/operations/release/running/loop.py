@@ -44,7 +44,8 @@ from meshkit.operations.release.notices.webhook import Post, post
 from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
 from meshkit.operations.release.running.windows import WindowMaker
-from meshkit.operations.release.state import ReleaseState, Status, after, begin_record, fold
+from meshkit.operations.release.state.fold import after, begin_record, fold
+from meshkit.operations.release.state.model import ReleaseState, Status
 from meshkit.operations.release.weights import WeightWriters, same_percent
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from meshkit.operations.release.baseline import pods_of
 from meshkit.operations.release.edge.places import place_now
 from meshkit.operations.release.route import record_of, weights_of
 from meshkit.operations.release.runner import running_state
-from meshkit.operations.release.state import BEGIN, ReleaseState, begin_record, fold
+from meshkit.operations.release.state.fold import BEGIN, begin_record, fold
+from meshkit.operations.release.state.model import ReleaseState
 from meshkit.version import __version__
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from meshkit.operations.release.running.pod_zones import PodZones
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
-    from meshkit.operations.release.state import ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
 
 SHOWN_S = 10.0
 """The displayed quantiles cover this many seconds."""

@@ -1,0 +1,1 @@
+"""The state of a release, and how the records of its journal make it."""
