@@ -6,7 +6,7 @@ The mesh's folder contains what its injector decides and which container, labels
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +25,9 @@ class Sidecar:
     container: Mapping[str, Any]
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    setup: Mapping[str, Any] | None = None
+    """An init container that redirects the pod's connections to the sidecar, if the mesh has one."""
+    volumes: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,10 @@ def patch_for(injection: Injection, pod: Object, namespace: Object, injector: In
     added = injection(pod, namespace, injector)
     if added is None:
         return []
+    containers = [added.setup, added.container] if added.setup else [added.container]
     return [
-        _container(pod, added.container),
+        *_in_front(pod, "initContainers", containers),
+        *(_in_front(pod, "volumes", added.volumes) if added.volumes else ()),
         *_added(pod, "labels", labels(pod), added.labels),
         *_added(pod, "annotations", annotations_of(pod), added.annotations),
     ]
@@ -91,10 +96,11 @@ def owner_name(pod: Object) -> str:
     return str(meta.get("name") or str(meta.get("generateName", "pod")).rstrip("-"))
 
 
-def _container(pod: Object, container: Mapping[str, Any]) -> dict[str, Any]:
-    if pod["spec"].get("initContainers"):
-        return {"op": "add", "path": "/spec/initContainers/0", "value": container}
-    return {"op": "add", "path": "/spec/initContainers", "value": [container]}
+def _in_front(pod: Object, name: str, values: Sequence[Mapping[str, Any]]) -> Patch:
+    """Return patch operations that put values in front of a list of the pod's spec."""
+    if not pod["spec"].get(name):
+        return [{"op": "add", "path": f"/spec/{name}", "value": list(values)}]
+    return [{"op": "add", "path": f"/spec/{name}/0", "value": value} for value in reversed(values)]
 
 
 def _added(item: Object, where: str, existing: Mapping[str, str], values: Mapping[str, str]) -> Patch:

@@ -150,7 +150,7 @@ def test_linkerds_proxy_is_told_where_it_listens_and_who_it_is() -> None:
     )
     where = namespace(**INJECTED, **{OPAQUE: "web,25-27"})
     patch = injector.patch_for(linkerd, made, where, Injector("edge-1", "", "the roots"))
-    (container,) = next(entry["value"] for entry in patch if entry["path"] == "/spec/initContainers")
+    (_, container) = next(entry["value"] for entry in patch if entry["path"] == "/spec/initContainers")
     given = {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
     assert len(given) == len(container["env"])
     assert given["LINKERD2_PROXY_INBOUND_LISTEN_ADDR"] == "0.0.0.0:4143"
@@ -160,6 +160,32 @@ def test_linkerds_proxy_is_told_where_it_listens_and_who_it_is() -> None:
     assert given["LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"] == "the roots"
     assert given["_pod_sa"] == {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}
     assert "LINKERD2_PROXY_INGRESS_MODE" not in given
+
+
+def test_linkerds_init_container_is_in_front_of_its_proxy_and_of_the_pods_own() -> None:
+    made = pod(annotations={"config.linkerd.io/skip-inbound-ports": "9000"})
+    made["spec"] |= {"initContainers": [{"name": "own"}], "volumes": [{"name": "data"}]}
+    patch = patch_for("linkerd", made, namespace(**INJECTED), "edge-1")
+    first = [entry["value"] for entry in reversed(patch) if entry["path"] == "/spec/initContainers/0"]
+    assert [each["name"] for each in first] == ["linkerd-init", "linkerd-proxy"]
+    arguments = first[0]["args"]
+    assert arguments[arguments.index("--inbound-ports-to-ignore") + 1] == "4190,4191,9000"
+    assert arguments[arguments.index("--outbound-ports-to-ignore") + 1] == "4567,4568"
+    (mount,) = first[0]["volumeMounts"]
+    assert [e["value"]["name"] for e in patch if e["path"] == "/spec/volumes/0"] == [mount["name"]]
+
+
+def test_the_charts_say_which_image_redirects_and_whether_a_cni_plugin_does() -> None:
+    values = {"proxyInit": {"image": {"name": "hub/init", "version": "v3"}, "runAsUser": 0}}
+    patch = injector.patch_for(linkerd, pod(), namespace(**INJECTED), Injector("edge-1", "", values=values))
+    (setup, _) = next(entry["value"] for entry in patch if entry["path"] == "/spec/initContainers")
+    assert setup["image"] == "hub/init:v3"
+    assert setup["securityContext"]["runAsNonRoot"] is False
+    by_plugin = Injector("edge-1", "", values={"cniEnabled": True})
+    patch = injector.patch_for(linkerd, pod(), namespace(**INJECTED), by_plugin)
+    (proxy,) = next(entry["value"] for entry in patch if entry["path"] == "/spec/initContainers")
+    assert proxy["name"] == "linkerd-proxy"
+    assert not [entry for entry in patch if entry["path"].startswith("/spec/volumes")]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,6 @@ DATA_PLANE = DataPlane(
             f"{registry}/linkerd/controller": Image("program", _component, _VARIABLES)
             for registry in _REGISTRIES
         },
-        "ghcr.io/linkerd/proxy-init": programs.SETUP,
+        **{f"{registry}/linkerd/proxy-init": programs.SETUP for registry in _REGISTRIES},
     },
 )

@@ -16,10 +16,13 @@ from meshkit.meshes.linkerd.meaning.proxy import COMPONENT, PROXY
 from meshkit.meshes.model.outbound import Object
 from meshkit.sandbox.control_planes.injector import Injector, Sidecar, owner_name
 from meshkit.sandbox.control_planes.linkerd.environment import INJECT, containers_of, environment
+from meshkit.sandbox.control_planes.linkerd.init_container import init_container, volumes
 
 
 def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None:
-    """Return a native sidecar with the image of the injector's own version and the current roots."""
+    """Return the init container and a native sidecar, of the injector's own version and with the current
+    roots.
+    """
     defaults = annotations_of(namespace)
     wanted = annotations_of(pod).get(INJECT) or defaults.get(INJECT)
     if wanted not in ("enabled", "ingress") or COMPONENT in labels(pod):
@@ -44,8 +47,11 @@ def inject(pod: Object, namespace: Object, injector: Injector) -> Sidecar | None
         added[OPAQUE] = ports
     if injector.roots:
         added["linkerd.io/trust-root-sha256"] = hashlib.sha256(injector.roots.encode()).hexdigest()
+    setup = init_container(pod, namespace, injector)
     return Sidecar(
         container,
+        setup=setup,
+        volumes=volumes(setup),
         labels={
             "linkerd.io/control-plane-ns": "linkerd",
             "linkerd.io/workload-ns": str(namespace["metadata"]["name"]),
