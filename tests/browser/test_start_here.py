@@ -172,6 +172,7 @@ def test_releases_are_listed_joined_and_started_in_the_browser(page: Page) -> No
     choice.select_option("web-v2")
     expect(page.locator(".mk-panel .mk-verdict")).to_contain_text("Rolled back")
     choice.select_option("web-v2-again")
+    expect(page.locator(".mk-panel .mk-chip")).to_contain_text("Not started")
     page.get_by_role("button", name="Start release").click()
     expect(page.locator(".mk-panel .mk-chip")).to_contain_text("step 1 of")
     expect(page.locator("td", has_text="web-v2-again")).to_be_attached()

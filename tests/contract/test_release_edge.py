@@ -51,7 +51,7 @@ def test_the_weights_of_the_mesh_and_of_the_edge_move_together_and_go_back(
         f"VirtualService {namespace}/edge",
     ]
     with hold_lock(cluster, release) as lock:
-        writers = WeightWriters(cluster.api, lock, (found.route, *found.edges), release)
+        writers = WeightWriters(cluster.api, lock, (found.route, *found.edges), release, {})
         before = writers.managed_fields()
         writers.move(90, 10, expected_percent=0)
         moved = [cluster.api.get(VIRTUAL_SERVICE, name, namespace) for name in ("web", "edge")]

@@ -193,7 +193,7 @@ def test_an_object_made_while_the_wave_is_written_is_left_as_it_is(
 def test_a_wave_larger_than_one_write_of_the_journal_goes_on(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "_AT_ONCE", 3)
+    monkeypatch.setattr(executor, "OBJECTS_AT_ONCE", 3)
     begin(cluster, namespace)
     change = apply(planned(cluster, steps(namespace)), cluster)
     assert values(cluster, namespace) == AFTER
