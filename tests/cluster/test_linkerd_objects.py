@@ -28,6 +28,8 @@ NAMESPACE = Kind("v1", "Namespace")
 NAMESPACES = ("shop", "tests", "linkerd")
 INSTALLATIONS = ("control-plane", "control-plane-charts")
 """Manifests, which only the sandbox takes, and charts, which cannot be had."""
+GONE_S = 240.0
+"""Until a definition is gone: while the API server starts to serve it, its removal is tried again ever later."""
 GOLDEN = [case for case, (meshes, _) in CASES.items() if "linkerd" in meshes and case not in INSTALLATIONS]
 
 
@@ -47,7 +49,7 @@ def linked(cluster: Cluster) -> Iterator[Cluster]:
     for kind, name in places:
         cluster.api.delete(kind, name)
     for kind, name in places:
-        cluster.api.wait(kind, name, None, lambda found: found is None, 60, "gone")
+        cluster.api.wait(kind, name, None, lambda found: found is None, GONE_S, "gone")
 
 
 @pytest.mark.parametrize("case", GOLDEN)
