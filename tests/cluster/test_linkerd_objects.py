@@ -29,7 +29,7 @@ NAMESPACES = ("shop", "tests", "linkerd")
 INSTALLATIONS = ("control-plane", "control-plane-charts")
 """Manifests, which only the sandbox takes, and charts, which cannot be had."""
 GONE_S = 240.0
-"""Until a definition is gone: while the API server starts to serve it, its removal is tried again ever later."""
+"""Until a definition is gone. While the API server begins to serve it, its removal is tried ever later."""
 GOLDEN = [case for case, (meshes, _) in CASES.items() if "linkerd" in meshes and case not in INSTALLATIONS]
 
 
