@@ -48,7 +48,7 @@ _NOWHERE = ("PassthroughCluster", "BlackHoleCluster")
 class IstioSeries:
     """Counts requests like Istio's stats filter; with ``listeners``, refused connections like Envoy."""
 
-    _own = (
+    always = (
         Family("istio_requests_total", "counter", "requests total"),
         Family("istio_tcp_connections_opened_total", "counter", "tcp connections opened total"),
         Family("istio_tcp_connections_closed_total", "counter", "tcp connections closed total"),
@@ -66,7 +66,7 @@ class IstioSeries:
     @property
     def families(self) -> tuple[Family, ...]:
         """The metric families, with one for the access rules of each port that has any."""
-        return (*self._own, *self._of_ports.values())
+        return (*self.always, *self._of_ports.values())
 
     def counters(self, entry: Mapping[str, Any]) -> Iterable[tuple[str, Labels]]:
         """Return the counters that a request or a refused connection increments."""
