@@ -28,8 +28,7 @@ NAMESPACE = Kind("v1", "Namespace")
 NAMESPACES = ("shop", "tests", "linkerd")
 INSTALLATIONS = ("control-plane", "control-plane-charts")
 """Manifests, which only the sandbox takes, and charts, which cannot be had."""
-GONE_S = 240.0
-"""Until a definition is gone. While the API server begins to serve it, its removal is tried ever later."""
+GONE_S = 60.0
 GOLDEN = [case for case, (meshes, _) in CASES.items() if "linkerd" in meshes and case not in INSTALLATIONS]
 
 
