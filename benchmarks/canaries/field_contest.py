@@ -45,6 +45,7 @@ def cases() -> Iterator[tuple[Case, bool]]:
             margins = provable(shape, buckets)
             here = partial(Case, shape=shape, buckets=buckets, margins=margins, look_s=30.0, baseline_s=0.0)
             yield here("good", _good), False
+            yield here("good, both 10 % slower than at the baseline", _moved), False
             for share in FAILURES:
                 yield here(f"errors {100 * share:g} % +0.21 points", partial(_failing, share)), True
             yield here("p50 outside", partial(_slower, 1 + OUTSIDE * margins.p50_percent / 100)), True
@@ -138,6 +139,13 @@ def _pods(count: int) -> tuple[Pod, ...]:
 
 def _good(_: np.random.Generator) -> tuple[Version, Version]:
     return Version(_pods(8)), Version(_pods(2))
+
+
+def _moved(_: np.random.Generator) -> tuple[Version, Version]:
+    def slower(at_s: float) -> float:
+        return 1.1 if at_s >= 0 else 1.0
+
+    return Version(_pods(8), slower=slower), Version(_pods(2), slower=slower)
 
 
 def _failing(share: float, _: np.random.Generator) -> tuple[Version, Version]:

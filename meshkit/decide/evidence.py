@@ -14,7 +14,7 @@ from functools import cached_property
 
 from meshkit.decide.admission.possible import refused_window, went_back_s
 from meshkit.decide.baseline import together_score
-from meshkit.decide.margins import LatencyMargin
+from meshkit.decide.margins import FIRST_TESTS, OTHER_PAIRS, EdgePair, LatencyMargin
 from meshkit.decide.sample_windows import ArmWindow, SampleWindow, ZoneWindow
 from meshkit.decide.statistics.bursts import Alone
 from meshkit.decide.statistics.detector import LeakDetector
@@ -186,8 +186,9 @@ class Evidence:
     def within(self, margin: LatencyMargin) -> float:
         """Evidence, as odds against 1, that the canary stays within a margin of latency; 0 if refused.
 
-        It is the mean of two: both versions compared at one edge, and each by itself against its own edge,
-        where the weaker counts. Neither holds for a canary outside the margin.
+        It is the weighted mean of three, of which none holds for a canary outside the margin: both versions
+        compared at one edge; each by itself against its own of the likeliest pair of edges, where the weaker
+        counts; and the mean of the same over the other pairs, which has the weight ``OTHER_PAIRS``.
         """
         if margin.refused:
             return 0.0
@@ -196,9 +197,13 @@ class Evidence:
             if margin.null > 0
             else 0.0
         )
-        return (compared + (exp(self._apart(margin)) if margin.apart else 0.0)) / 2
+        if not margin.apart:
+            return FIRST_TESTS * compared
+        likeliest, *others = (self._apart(margin.level, pair) for pair in margin.pairs)
+        other = log_mean_exp(others or [likeliest])
+        return FIRST_TESTS * (compared + exp(likeliest)) + OTHER_PAIRS * exp(other)
 
-    def _apart(self, margin: LatencyMargin) -> float:
+    def _apart(self, level: float, pair: EdgePair) -> float:
         """Log evidence that stable's quantile is above its edge and the canary's below its own, in every zone
         that is compared.
         """
@@ -209,10 +214,10 @@ class Evidence:
             return -math.inf
         found = []
         for at in self.by_zone.values() or (whole,):
-            above = at.stable_timed, at.stable_slower[margin.above]
-            below = at.canary_timed, at.canary_slower[margin.below]
-            found.append(alone_log_evidence(*above, margin.level, MARGIN_STEPS))
-            found.append(alone_log_evidence(*below, margin.below_level, fewer))
+            above = at.stable_timed, at.stable_slower[pair.above]
+            below = at.canary_timed, at.canary_slower[pair.below]
+            found.append(alone_log_evidence(*above, level, MARGIN_STEPS))
+            found.append(alone_log_evidence(*below, pair.below_level, fewer))
         return min(found) / self.yardstick.dispersion
 
     @property

@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from meshkit.decide.margins import LatencyMargin
+from meshkit.decide.margins import FIRST_TESTS, LatencyMargin
 from meshkit.decide.statistics.points import divergence, points_rate
 from meshkit.decide.statistics.sequential import WORSE, Likelihood, Table
 from meshkit.decide.thresholds import Yardstick
@@ -69,16 +69,18 @@ def latency_seconds(
     if margin.refused:
         return math.inf
     baseline = yardstick.baseline
-    needed = information_needed(margin.null, yardstick.alpha / 2) - known
+    needed = information_needed(margin.null, yardstick.alpha * FIRST_TESTS) - known
     p = baseline.share_slower(margin.edge_ms)
     compared = _over(needed, rates.paired * p * (1 - p) / yardstick.dispersion)
     if not margin.apart:
         return compared
-    above, below = margin.usual
+    likeliest = margin.pairs[0]
+    above, below = likeliest.usual
     weaker = min(
-        rates.stable * divergence(above, margin.level), rates.canary * divergence(below, margin.below_level)
+        rates.stable * divergence(above, margin.level),
+        rates.canary * divergence(below, likeliest.below_level),
     )
-    apart = _over(_log_needed(yardstick.alpha / 2), weaker / yardstick.dispersion)
+    apart = _over(_log_needed(yardstick.alpha * FIRST_TESTS), weaker / yardstick.dispersion)
     return min(compared, max(0.0, apart - step_s))
 
 

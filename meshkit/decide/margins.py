@@ -9,9 +9,13 @@ requests beyond its edges. With two edges it becomes one that counts can show:
 
 Two such tests are run. In one the lower edge comes from the baseline, and the versions are compared at the
 upper edge, so whatever slows both cancels. In the other each version is held against its own edge by itself,
-which needs far fewer requests where margins and buckets are wide. Where no two edges have room for a margin,
-the buckets cannot carry it: it is never shown, and the forecast says so, with the smallest margin that they
-carry and the edges that would carry this one.
+which needs far fewer requests where margins and buckets are wide. Nobody knows before the start where
+stable's quantile will lie: a short baseline is a rough one, and latencies change in the course of a day. So
+the second test is a weighted mean over several pairs of edges around it, with the likeliest pair first. Each
+pair shows the margin whatever the shape, and a mean of e-processes is one (Vovk and Wang, "E-values:
+calibration, combination and applications", Annals of Statistics 49, 2021). Where no two edges have room for
+a margin, the buckets cannot carry it: it is never shown, and the forecast says so, with the smallest margin
+that they carry and the edges that would carry this one.
 """
 
 from __future__ import annotations
@@ -33,6 +37,13 @@ SURE_SD = 1.645
 """The baseline's own shares are taken at their one-sided 95 % limit."""
 EDGES_IN_A_MARGIN = 3
 """Suggested edges lie so close that this many fit into a margin."""
+FIRST_TESTS, OTHER_PAIRS = 0.4, 0.2
+"""The weights of the comparison, of the likeliest pair, and of the other pairs together: an odds of 20 : 1 is
+reached by a likeliest pair of 50 : 1 (40 : 1 if there were no others)."""
+PAIRS_IN_A_MARGIN = 6
+"""Pairs of edges that are nearer to each other than a sixth of the margin show the same."""
+DRIFT_PERCENT = 15.0
+"""How far stable's quantile may move from its baseline: the daily wave of thresholds.GROSS_PERCENT."""
 _ROUNDING = 1 + 1e-9
 
 
@@ -42,24 +53,37 @@ class MarginEdges:
 
     Both versions are compared at ``compared_ms``, which is within the margin of ``least_ms``; ``shift`` is
     the log odds ratio there that no canary outside the margin stays below. By themselves, stable is held
-    against ``above_ms`` and the canary against ``below_ms``, which is within the margin of ``above_ms``.
+    against the lower edge of each of ``pairs_ms`` and the canary against the upper one, which is within the
+    margin of it; the likeliest pair comes first.
     """
 
     least_ms: float
     compared_ms: float
     shift: float
-    above_ms: float
-    below_ms: float
+    pairs_ms: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class EdgePair:
+    """The edges that show a margin where stable has more than ``level`` of its requests beyond the lower one,
+    and the canary fewer than ``below_level`` beyond the upper one.
+
+    ``above`` and ``below`` are their indices among the watched ones; ``below_level`` is ``level`` less the
+    spread of the pods. ``usual`` are stable's shares beyond both before the start.
+    """
+
+    above: int
+    below: int
+    below_level: float
+    usual: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class LatencyMargin:
     """The margin of one quantile (``level`` is the share of slower requests at it), by edges and log odds.
 
-    ``edge``, ``above`` and ``below`` are the indices of the edges in ``edges`` among the watched ones. The
-    log odds ratio at ``edge`` must stay below ``null``, which is the shift less the spread of the pods;
-    ``below_level`` is ``level`` less that spread. ``usual`` are stable's shares beyond ``above`` and
-    ``below`` before the start.
+    ``edge`` is the index of the compared edge among the watched ones. The log odds ratio there must stay
+    below ``null``, which is the shift less the spread of the pods.
     """
 
     quantile: str
@@ -67,11 +91,8 @@ class LatencyMargin:
     level: float
     edges: MarginEdges
     edge: int
-    above: int
-    below: int
     null: float
-    below_level: float
-    usual: tuple[float, float]
+    pairs: tuple[EdgePair, ...]
 
     @property
     def edge_ms(self) -> float:
@@ -91,7 +112,7 @@ class LatencyMargin:
     @property
     def carried(self) -> bool:
         """Whether the buckets can carry the margin at all."""
-        return self.shift > 0 or self.edges.above_ms < self.edges.below_ms
+        return self.shift > 0 or bool(self.pairs)
 
     @property
     def refused(self) -> bool:
@@ -100,15 +121,15 @@ class LatencyMargin:
 
     @property
     def apart(self) -> bool:
-        """Whether each version by itself could show the margin."""
-        return self.edges.above_ms < self.edges.below_ms and self.usual[1] < self.below_level
+        """Whether each version by itself could show the margin, at the likeliest edges."""
+        return bool(self.pairs) and self.pairs[0].usual[1] < self.pairs[0].below_level
 
     @property
     def shown_percent(self) -> float:
         """What is shown once the margin is: the canary's quantile is at most this much above stable's."""
         edges = self.edges
         ratios = [edges.compared_ms / edges.least_ms if self.shift > 0 else 1.0]
-        ratios += [edges.below_ms / edges.above_ms]
+        ratios += [below_ms / above_ms for above_ms, below_ms in edges.pairs_ms]
         return 100 * (max(ratios) - 1)
 
 
@@ -129,27 +150,47 @@ def margin_edges(baseline: Baseline, quantile: float, percent: float, edges: Seq
         best = max(between, key=information, default=nearest)
         if room.get(best, 0.0) > 0:
             least, compared, shift = surely[-1], best, room[best]
-    return MarginEdges(least, compared, shift, *_apart(baseline, quantile, within, edges))
+    return MarginEdges(least, compared, shift, _pairs(baseline, quantile, within, edges))
 
 
-def _apart(baseline: Baseline, quantile: float, within: float, edges: Sequence[float]) -> tuple[float, float]:
-    """The edge for stable and the one for the canary at which the weaker of both shows most; equal if none.
+def _pairs(
+    baseline: Baseline, quantile: float, within: float, edges: Sequence[float]
+) -> tuple[tuple[float, float], ...]:
+    """The pairs of edges for stable and the canary by themselves: the likeliest, and those nearby.
+
+    The likeliest is the one at which the weaker of both shows most; without any there are none. The others
+    lie up to ``DRIFT_PERCENT`` from it, at most ``PAIRS_IN_A_MARGIN`` to a margin.
+    """
+    reached = {edge: edges[bisect_right(edges, edge * within) - 1] for edge in edges}
+    likeliest = _likeliest(baseline, 1 - quantile, reached)
+    if likeliest is None:
+        return ()
+    apart = within ** (1 / PAIRS_IN_A_MARGIN)
+    far = 1 + DRIFT_PERCENT / 100
+    chosen = [likeliest]
+    for edge in (
+        edge for edge in edges if likeliest / far <= edge <= likeliest * far and reached[edge] > edge
+    ):
+        if all(max(edge / other, other / edge) >= apart for other in chosen):
+            chosen.append(edge)
+    return tuple((edge, reached[edge]) for edge in chosen)
+
+
+def _likeliest(baseline: Baseline, level: float, reached: Mapping[float, float]) -> float | None:
+    """The lower edge of the pair at which the weaker of both versions shows most; None without a pair.
 
     Edges with hardly a request on one side are no ground to stand on.
     """
-    level, best = 1 - quantile, 0.0
-    nearest = baseline.margin_edge_ms(quantile)
-    found = (nearest, nearest)
-    for i, above in enumerate(edges):
+    best, found = 0.0, None
+    for above, below in reached.items():
         if baseline.slower_than(above) < level * baseline.requests:
             break
-        reached = edges[bisect_right(edges, above * within) - 1]
-        shares = baseline.share_slower(above), baseline.share_slower(reached)
-        if reached == edges[i] or not shares[1] < level < shares[0]:
+        shares = baseline.share_slower(above), baseline.share_slower(below)
+        if below == above or not shares[1] < level < shares[0]:
             continue
         weaker = min(divergence(share, level) for share in shares)
         if weaker > best:
-            best, found = weaker, (above, reached)
+            best, found = weaker, above
     return found
 
 
@@ -160,7 +201,7 @@ def watching(baseline: Baseline, margins: Margins) -> Baseline:
     edges: set[float] = set()
     for name, quantile in MARGIN_QUANTILES:
         found = margin_edges(baseline, quantile, percents(margins)[name], baseline.finite_edges_ms)
-        edges |= {found.least_ms, found.compared_ms, found.above_ms, found.below_ms}
+        edges |= {found.least_ms, found.compared_ms, *(edge for pair in found.pairs_ms for edge in pair)}
     return replace(baseline, margin_edges_ms=tuple(sorted(edges)))
 
 
@@ -174,7 +215,6 @@ def latency_margins(
     for name, quantile in MARGIN_QUANTILES:
         percent, watched = percents(margins)[name], baseline.edges_ms
         edges = margin_edges(baseline, quantile, percent, watched)
-        odds = (1 - quantile) / quantile * math.exp(-by_pods[edges.below_ms])
         found.append(
             LatencyMargin(
                 quantile=name,
@@ -182,14 +222,24 @@ def latency_margins(
                 level=1 - quantile,
                 edges=edges,
                 edge=watched.index(edges.compared_ms),
-                above=watched.index(edges.above_ms),
-                below=watched.index(edges.below_ms),
                 null=edges.shift - by_pods[edges.compared_ms],
-                below_level=odds / (1 + odds),
-                usual=(baseline.share_slower(edges.above_ms), baseline.share_slower(edges.below_ms)),
+                pairs=tuple(_pair(baseline, 1 - quantile, *pair, by_pods) for pair in edges.pairs_ms),
             )
         )
     return tuple(found)
+
+
+def _pair(
+    baseline: Baseline, level: float, above_ms: float, below_ms: float, by_pods: Mapping[float, float]
+) -> EdgePair:
+    odds = level / (1 - level) * math.exp(-by_pods[below_ms])
+    watched = baseline.edges_ms
+    return EdgePair(
+        watched.index(above_ms),
+        watched.index(below_ms),
+        odds / (1 + odds),
+        (baseline.share_slower(above_ms), baseline.share_slower(below_ms)),
+    )
 
 
 def percents(margins: Margins) -> dict[str, float]:

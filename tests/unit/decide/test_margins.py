@@ -62,11 +62,27 @@ def test_no_canary_outside_a_margin_has_fewer_requests_beyond_its_edge(
     found = margin_edges(baseline, quantile, percent, baseline.finite_edges_ms)
     level, true = 1 - quantile, 60 * math.exp(0.6 * NORMAL.inv_cdf(quantile))
     assert found.least_ms <= true
-    for lower, upper in ((found.least_ms, found.compared_ms), (found.above_ms, found.below_ms)):
+    for lower, upper in ((found.least_ms, found.compared_ms), *found.pairs_ms):
         assert lower < upper <= lower * (1 + percent / 100) * (1 + 1e-6)
     usual = baseline.share_slower(found.compared_ms)
     assert found.shift <= math.log(level / (1 - level)) - math.log(usual / (1 - usual))
     assert found.shift > 0
+
+
+@pytest.mark.parametrize(("moved", "slower", "shown"), [(0.9, 1, True), (1.1, 1, True), (1.1, 1.11, False)])
+def test_a_margin_is_shown_although_latencies_have_moved_since_the_baseline(
+    moved: float, slower: float, shown: bool
+) -> None:
+    asked = release()
+    baseline = watching(lognormal(FINE), asked.margins)
+    evidence = Evidence.start(Yardstick.of(baseline, asked))
+    arms = []
+    for times in (moved, moved * slower):
+        share = [1 - NORMAL.cdf(math.log(edge / 60 / times) / 0.6) for edge in baseline.edges_ms]
+        arms.append(ArmWindow(100_000, 0, 100_000, tuple(round(100_000 * each) for each in share)))
+    evidence = evidence.updated(SampleWindow(0, 5, 0, 50, True, False, *arms))
+    for margin in evidence.yardstick.margins:
+        assert (evidence.within(margin) > 20) == shown, margin.quantile
 
 
 def test_buckets_that_are_too_wide_carry_no_margin_and_that_is_said_with_what_would() -> None:
