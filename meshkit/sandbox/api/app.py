@@ -34,13 +34,10 @@ _EVENT_LIFETIME = timedelta(hours=1)  # kube-apiserver --event-ttl
 class ApiServer:
     """Represent a running API server; code in the same process reaches it through ``client``."""
 
-    def __init__(
-        self, store: Store, webhooks: Webhooks, pods: Pods, runner: web.AppRunner, client: LocalClient
-    ) -> None:
+    def __init__(self, store: Store, webhooks: Webhooks, runner: web.AppRunner, client: LocalClient) -> None:
         self.client = client
         self._store = store
         self._webhooks = webhooks
-        self._pods = pods
         self._runner = runner
         self._sweeper = asyncio.create_task(self._delete_expired_events())
 
@@ -63,7 +60,6 @@ class ApiServer:
             if transport is not None:
                 transport.abort()  # a client that does not answer the end of TLS would keep it open
         await self._webhooks.close()
-        await self._pods.close()
         self._store.close()
 
     async def _delete_expired_events(self) -> None:
@@ -89,10 +85,9 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
     webhooks = Webhooks(store)
     writes = Writes(store, Registry(), webhooks)
     tokens = Tokens(secrets.admin_token, secrets.signing_key, _account_uid(store))
-    pods = Pods(node)
     client = LocalClient(writes, tokens)
     await bootstrap.create_objects(client, home.ca_certificate.read_text())
-    api = HttpApi(writes, Reads(store), Rights(store), tokens, pods)
+    api = HttpApi(writes, Reads(store), Rights(store), tokens, Pods(node))
     app = web.Application(client_max_size=bodies.MAX_BYTES)
     app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(
@@ -112,7 +107,7 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
         await runner.cleanup()
         store.close()
         raise
-    server = ApiServer(store, webhooks, pods, runner, client)
+    server = ApiServer(store, webhooks, runner, client)
     await bootstrap.publish_address(client, host, server.port)
     credentials.write_kubeconfig(home, server.port)
     return server

@@ -19,7 +19,7 @@ from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
 from meshkit.sandbox.dataplane.exposition import PeerLookup
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
-from meshkit.sandbox.dataplane.pod_directory import proxy_info_file
+from meshkit.sandbox.dataplane.pod_directory import admin_socket, proxy_info_file
 from meshkit.sandbox.node.probes import http_status, in_time
 
 READY_TIMEOUT_S = 3.0
@@ -74,7 +74,7 @@ class Sidecar:
         if not (envoy.is_configured(self._pod_dir) or is_control_plane(self._pod, self._proxy)):
             return False
         try:
-            admin = f"tcp:{self._ip}:{envoy.ADMIN_PORT}"
+            admin = f"unix:{admin_socket(self._pod_dir)}"
             return await in_time(lambda: http_status(admin, "/ready"), READY_TIMEOUT_S) == 200
         except (OSError, TimeoutError, ValueError):
             return False

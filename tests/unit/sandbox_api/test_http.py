@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
 from meshkit.sandbox.home import SandboxHome
+from meshkit.sandbox.node import agent
 from tests.unit.sandbox_api.server import (
     CM,
     DISCOVERY,
@@ -267,7 +269,54 @@ def test_a_pods_proxy_passes_method_body_query_and_answer(tmp_path: Path) -> Non
         await runner.cleanup()
         assert (await to.request("GET", base))[0] == 503
 
-    run(scenario, tmp_path)
+    run(scenario, tmp_path, address_of=lambda pod, port: f"tcp:127.0.0.1:{port}")
+
+
+def test_a_pods_proxy_passes_a_stream_on_as_it_comes(tmp_path: Path) -> None:
+    async def scenario(to: Connection) -> None:
+        more = asyncio.Event()
+
+        async def drip(request: web.Request) -> web.StreamResponse:
+            answer = web.StreamResponse()
+            await answer.prepare(request)
+            await answer.write(b"first")
+            await more.wait()
+            await answer.write(b"second")
+            return answer
+
+        app = web.Application()
+        app.router.add_get("/", drip)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.UnixSite(runner, tmp_path / "pod.sock").start()
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await to.server.client.create("pods", pod)
+        await to.server.client.update_status("pods", "p", None, {"phase": "Running", "podIP": "127.9.0.1"})
+        path = to.url("/api/v1/namespaces/default/pods/p:80/proxy/")
+        async with to.session.get(path) as answer:
+            assert await answer.content.readexactly(5) == b"first"
+            more.set()
+            assert await answer.content.read() == b"second"
+        await runner.cleanup()
+
+    run(scenario, tmp_path, address_of=lambda pod, port: f"unix:{tmp_path / 'pod.sock'}")
+
+
+def test_a_pods_proxy_does_not_follow_the_address_in_a_status(tmp_path: Path) -> None:
+    """Otherwise who may write pods/status reaches any server that this machine reaches."""
+
+    async def scenario(to: Connection) -> None:
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await to.server.client.create("pods", pod)
+        await to.server.client.update_status("pods", "p", None, {"phase": "Running", "podIP": "127.0.0.1"})
+        path = f"/api/v1/namespaces/default/pods/p:{to.server.port}/proxy/version"
+        code, refusal, _ = await to.request("GET", path)
+        assert (code, "the pod does not run" in refusal["message"]) == (503, True)
+        async with asyncio.timeout(5):
+            with pytest.raises(OSError, match="the pod does not run"):
+                await agent.dial(tmp_path, {**pod, "metadata": {"uid": "u"}}, to.server.port)
+
+    run(scenario, tmp_path, address_of=functools.partial(agent.address_of, tmp_path))
 
 
 def test_logs_of_the_container_meant(tmp_path: Path) -> None:
