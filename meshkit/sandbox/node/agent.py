@@ -43,7 +43,7 @@ ZONES = {"sandbox-a": "zone-a", "sandbox-b": "zone-b", "sandbox-c": "zone-c"}
 KUBELET_VERSION = "v1.37.0+meshkit.sandbox"
 RUNTIME_VERSION = f"{PROCESS_RUNTIME}://1"
 TOKEN_LIFETIME_S = 365 * 24 * 3600
-"""A pod's token is not renewed; it becomes invalid with its ServiceAccount."""
+"""A pod's token is not renewed; it becomes invalid with the pod and with its ServiceAccount."""
 CLOSE_GRACE_S = 1.0
 HEARTBEAT_S = 240.0
 """Period of the nodes' heartbeats; clients compare their clock with the last one (kubelet: 5 min)."""

@@ -23,6 +23,8 @@ from meshkit.sandbox.dataplane.pod_directory import admin_socket, proxy_info_fil
 from meshkit.sandbox.node.probes import http_status, in_time
 
 READY_TIMEOUT_S = 3.0
+REQUEST_TIMEOUT_S = 10.0
+"""A client that has not sent its request by then is disconnected."""
 
 
 class Sidecar:
@@ -89,9 +91,12 @@ class Sidecar:
         return "404 Not Found", ""
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
+        with contextlib.suppress(
+            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+        ):
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            path = (head.split(b" ", 2)[1:2] or [b""])[0].partition(b"?")[0].decode(errors="replace")
             status, body = await self._page_at(path)
             content = body.encode()
             writer.write(

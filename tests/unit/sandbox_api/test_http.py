@@ -379,3 +379,41 @@ def test_the_python_client_is_told_when_its_version_is_too_old_and_lists_again(t
         assert await asyncio.to_thread(follow, to.home.kubeconfig) == "c59"
 
     run(scenario, tmp_path)
+
+
+def test_a_token_request_has_kubernetes_bounds(tmp_path: Path) -> None:
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+
+    async def scenario(to: Connection) -> None:
+        async def asked(**spec: Any) -> tuple[int, Any]:
+            body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+            code, answer, _ = await to.request("POST", path, json=body)
+            return code, answer if code == 201 else answer["message"]
+
+        async def works(token: str) -> int:
+            return (await to.request("GET", CM, headers={"Authorization": f"Bearer {token}"}))[0]
+
+        await to.server.client.create("serviceaccounts", {"metadata": {"name": "default"}})
+        await to.server.client.create("serviceaccounts", {"metadata": {"name": "other"}})
+        await to.server.client.create("pods", pod)
+        for lifetime_s, why in (
+            (0, "less than 10 minutes"),
+            (599, "less than"),
+            ((1 << 32) + 1, "larger than 2^32"),
+        ):
+            code, message = await asked(expirationSeconds=lifetime_s)
+            assert (code, why in message) == (422, True), message
+        code, answer = await asked(audiences=["vault"])
+        assert (code, answer["spec"]["audiences"]) == (201, ["vault"])
+        assert await works(answer["status"]["token"]) == 401
+        ref = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
+        assert (await asked(boundObjectRef={**ref, "name": "q"}))[0] == 404
+        assert (await asked(boundObjectRef={**ref, "kind": "Node"}))[0] == 400
+        assert (await asked(boundObjectRef={**ref, "uid": "another"}))[0] == 409
+        code, answer = await asked(boundObjectRef=ref)
+        assert (code, await works(answer["status"]["token"])) == (201, 403)
+        await to.server.client.delete("pods", "p", "default", grace_period_s=0)
+        assert await works(answer["status"]["token"]) == 401
+
+    run(scenario, tmp_path)

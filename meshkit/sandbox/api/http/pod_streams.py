@@ -16,6 +16,7 @@ from yarl import URL
 
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.http import port_forward
+from meshkit.sandbox.api.http.call import read_body
 
 _FOLLOW_EVERY_S = 0.3
 _MAX_TAIL_DIGITS = 9
@@ -136,7 +137,7 @@ class Pods:
         path = quote(tail or "/", safe=_SAFE_IN_PATH)
         if request.query_string:
             path += f"?{request.rel_url.raw_query_string}"
-        body = await request.read()
+        body = await read_body(request)
         answered = web.StreamResponse()
         try:
             connector, host = _connector(self._node.address_of(pod, number))
