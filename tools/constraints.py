@@ -1,8 +1,8 @@
 """Write constraints.txt, the exact versions and hashes that `make setup` installs: ``make constraints``.
 
 The file holds for every Python and platform that meshkit supports, with the hashes of all files of a version.
-Versions that it has already are kept as long as the ranges in pyproject.toml allow them; ``--upgrade`` takes the
-newest.
+Versions that it has already are kept as long as the ranges in pyproject.toml allow them; ``--upgrade`` takes
+the newest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OLDEST_PYTHON = "3.11"
 
 
 def main() -> None:
-    """Lock the dependencies, those of all extras, and the build backend, which setup uses without isolation."""
+    """Lock the dependencies, those of all extras, and the build backend that setup uses without isolation."""
     built_with = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     command = [
         *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "-", "pyproject.toml", "--all-extras"),
