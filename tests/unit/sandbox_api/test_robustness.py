@@ -86,7 +86,20 @@ def not_an_object(path: Path) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("damage", [damaged_head, cut_short, overwritten, not_an_object])
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def of_another_program(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE bookmarks (url TEXT)")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [damaged_head, cut_short, overwritten, not_an_object, emptied, of_another_program]
+)
 def test_a_damaged_store_is_told_in_a_sentence_and_kept(tmp_path: Path, damage: Any) -> None:
     path = tmp_path / "store.db"
     store = Store(path)
