@@ -11,10 +11,10 @@ help:            ## list the commands
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 setup:           ## create .venv with everything
-	@tools/setup sandbox,lab,docs,test
+	@tools/setup
 
 demo:            ## walk the whole path on the sandbox: make demo [MESH=linkerd]
-	@tools/setup sandbox
+	@tools/setup
 	@.venv/bin/meshkit demo --mesh $(MESH) --out out/demo
 
 test: check      ## run every test that needs no Go, including the browser tests
@@ -49,14 +49,14 @@ bench: setup     ## measure the figures that meshkit promises
 	@$(PY) -m benchmarks
 
 lab:             ## open JupyterLab with the notebooks
-	@tools/setup sandbox,lab
+	@tools/setup
 	@.venv/bin/meshkit lab
 
 dist: setup      ## write the wheel, the sdist, an SBOM and their hashes into dist/
 	@$(PY) -m tools.dist
 
-constraints: setup  ## write constraints.txt from the packages in .venv
-	@$(PY) tools/constraints.py > constraints.txt.new && mv constraints.txt.new constraints.txt
+constraints: setup  ## write constraints.txt, with hashes: make constraints [ARGS=--upgrade]
+	@$(PY) tools/constraints.py $(ARGS)
 
 clean:           ## remove .venv and all build results
 	rm -rf .venv out build dist *.egg-info

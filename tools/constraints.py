@@ -1,43 +1,33 @@
-"""Print exact versions of all that meshkit's requirements reach in this environment: ``make constraints``."""
+"""Write constraints.txt, the exact versions and hashes that `make setup` installs: ``make constraints``.
+
+The file holds for every Python and platform that meshkit supports, with the hashes of all files of a version.
+Versions that it has already are kept as long as the ranges in pyproject.toml allow them; ``--upgrade`` takes
+the newest.
+"""
 
 from __future__ import annotations
 
-import re
+import subprocess
 import sys
-from collections.abc import Sequence
-from importlib import metadata
+import tomllib
+from pathlib import Path
 
-EXTRAS = ("sandbox", "lab", "docs", "test")
+ROOT = Path(__file__).parents[1]
+OLDEST_PYTHON = "3.11"
 
 
-def reached(extras: Sequence[str] = EXTRAS) -> dict[str, str]:
-    """Name -> version of each distribution that meshkit and these extras need, followed to the end."""
-    from packaging.requirements import Requirement
-
-    found: dict[str, str] = {}
-    seen: set[tuple[str, str]] = set()
-    todo = [("meshkit", extra) for extra in ("", *extras)]
-    while todo:
-        name, extra = todo.pop()
-        if (name, extra) in seen:
-            continue
-        seen.add((name, extra))
-        try:
-            dist = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue
-        found[re.sub(r"[-_.]+", "-", dist.metadata["Name"]).lower()] = dist.version
-        for line in dist.requires or ():
-            requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
-                todo += [(requirement.name, e) for e in ("", *requirement.extras)]
-    found.pop("meshkit", None)
-    return found
+def main() -> None:
+    """Lock the dependencies, those of all extras, and the build backend that setup uses without isolation."""
+    built_with = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    command = [
+        *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "-", "pyproject.toml", "--all-extras"),
+        *("--universal", "--python-version", OLDEST_PYTHON, "--generate-hashes", "--no-annotate"),
+        *("--custom-compile-command", "make constraints", "--output-file", "constraints.txt", *sys.argv[1:]),
+    ]
+    sys.exit(
+        subprocess.run(command, cwd=ROOT, input="\n".join(built_with), text=True, check=False).returncode
+    )
 
 
 if __name__ == "__main__":
-    sys.stdout.write(
-        "# Exact versions of every dependency. Written by `make constraints`; ranges are in pyproject.toml.\n"
-    )
-    for name, version in sorted(reached().items()):
-        sys.stdout.write(f"{name}=={version}\n")
+    main()

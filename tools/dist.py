@@ -7,17 +7,42 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tools.constraints import reached
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("sandbox", "lab")
 """The extras that users install. Those for tests and documentation are not part of a release."""
+
+
+def reached(extras: Sequence[str]) -> dict[str, str]:
+    """Name -> version of each distribution that meshkit and these extras need, followed to the end."""
+    found: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    todo = [("meshkit", extra) for extra in ("", *extras)]
+    while todo:
+        name, extra = todo.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        try:
+            dist = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        found[re.sub(r"[-_.]+", "-", dist.metadata["Name"]).lower()] = dist.version
+        for line in dist.requires or ():
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                todo += [(requirement.name, e) for e in ("", *requirement.extras)]
+    found.pop("meshkit", None)
+    return found
 
 
 def sbom(version: str) -> dict[str, Any]:
@@ -53,7 +78,9 @@ def main() -> None:
     target.mkdir(exist_ok=True)
     for old in target.iterdir():
         old.unlink()
-    subprocess.run([sys.executable, "-m", "build", "--outdir", str(target), str(ROOT)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), str(ROOT)], check=True
+    )
     version = metadata.version("meshkit")
     (target / f"meshkit-{version}.cdx.json").write_text(json.dumps(sbom(version), indent=2) + "\n")
     files = sorted(target.iterdir())

@@ -120,9 +120,13 @@ async def serve_api(home: SandboxHome, port: int, *, insist: bool) -> ApiServer:
     If another process has taken the port in the meantime, any free port is used unless ``insist`` is set.
     """
     from meshkit.sandbox.api.app import NodeHooks, serve
-    from meshkit.sandbox.node.agent import dial, read_log
+    from meshkit.sandbox.node.agent import address_of, dial, read_log
 
-    hooks = NodeHooks(functools.partial(read_log, home.run), functools.partial(dial, home.run))
+    hooks = NodeHooks(
+        functools.partial(read_log, home.run),
+        functools.partial(dial, home.run),
+        functools.partial(address_of, home.run),
+    )
     try:
         try:
             server = await serve(home, port, hooks, host=HOST)

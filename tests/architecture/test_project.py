@@ -50,6 +50,20 @@ def test_every_requirement_is_pinned_in_constraints() -> None:
     assert not missing, "run `make constraints`"
 
 
+def test_setup_installs_only_what_has_a_hash() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [number for number, line in enumerate(lines) if "==" in line]
+    assert [lines[number] for number in pins if "--hash=sha256:" not in lines[number + 1]] == []
+    others = [
+        line for line in lines if not re.match(r"[a-z0-9].*==.* \\$|    --hash=sha256:[0-9a-f]{64}|#", line)
+    ]
+    assert others == []
+    backend = PYPROJECT["build-system"]["requires"]
+    assert {name_of(line) for line in backend} <= {lines[number].split("==")[0] for number in pins}
+    installs = re.findall(r"^install (.+)$", (ROOT / "tools" / "setup").read_text(), re.MULTILINE)
+    assert [line.split()[0] for line in installs] == ["--require-hashes", "--no-deps"]
+
+
 def test_actions_of_templates_are_named_by_digest() -> None:
     used = [
         line.strip()

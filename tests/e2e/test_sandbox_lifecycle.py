@@ -240,10 +240,9 @@ def test_a_rollout_restart_under_load_loses_no_request(sandbox: Sandbox) -> None
     (pod,) = [each for each in kube.pods() if each.metadata.labels["app"] == "client"]
 
     def summary(since_s: float) -> dict[str, Any]:
-        url = f"http://{pod.status.pod_ip}:9000/-/summary?since={since_s}"
-        with urllib.request.urlopen(url) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
+        path = f"/api/v1/namespaces/rolling/pods/{pod.metadata.name}:9000/proxy/-/summary"
+        found: dict[str, Any] = kube.raw("GET", f"{path}?since={since_s}")
+        return found
 
     until(lambda: summary(0)["requests"] > 50)
     since_s = time.time()

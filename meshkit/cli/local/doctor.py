@@ -22,14 +22,16 @@ from meshkit.cli.output import columns, json_option, show
 from meshkit.version import how_to_install
 
 PROGRAM_TIMEOUT_S = 10.0
+NAMES = 5
+"""Users that are named; of the others the number is told."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The result of one check of the environment; a missing ``optional`` item is not an error."""
+    """The result of one check of the environment; an ``optional`` item or a ``warning`` is not an error."""
 
     name: str
-    state: Literal["ok", "missing", "optional"]
+    state: Literal["ok", "missing", "optional", "warning"]
     detail: str
 
 
@@ -42,7 +44,7 @@ def doctor_command(as_json: bool) -> int:
 
     Example: meshkit doctor
     """
-    diagnoses = [_python(), _machine(), *_extras(), *_programs(), _files(), _sandbox()]
+    diagnoses = [_python(), _machine(), *_extras(), *_programs(), _files(), _sandbox(), _users()]
     text = columns(("what", "state", "detail"), [(d.name, d.state, d.detail) for d in diagnoses])
     show([asdict(d) for d in diagnoses], text, as_json=as_json)
     return 1 if any(d.state == "missing" for d in diagnoses) else 0
@@ -128,3 +130,21 @@ def _sandbox() -> Diagnosis:
     except SandboxError as error:
         return Diagnosis("sandbox", "optional", str(error))
     return Diagnosis("sandbox", "ok", "can run here")
+
+
+def _users() -> Diagnosis:
+    """Say whether other users of this machine can connect to the sandbox's ports on loopback."""
+    if not sys.platform.startswith("linux"):
+        return Diagnosis("users", "ok", "the sandbox does not run here")
+    from meshkit.sandbox import neighbours
+
+    can = "call the ports of a sandbox's pods (SECURITY.md)"
+    if running := neighbours.with_processes():
+        return Diagnosis("users", "warning", f"others have processes here and can {can}: {_some(running)}")
+    if accounts := neighbours.with_accounts():
+        return Diagnosis("users", "warning", f"others can log in here and {can}: {_some(accounts)}")
+    return Diagnosis("users", "ok", "no other user has a process or an account on this machine")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMES]) + (f" and {len(names) - NAMES} others" if len(names) > NAMES else "")

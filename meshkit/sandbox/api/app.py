@@ -17,6 +17,7 @@ from meshkit.sandbox.api.auth import credentials
 from meshkit.sandbox.api.auth.rights import Rights
 from meshkit.sandbox.api.auth.users import Tokens
 from meshkit.sandbox.api.client import LocalClient
+from meshkit.sandbox.api.http.idle import IdleConnections
 from meshkit.sandbox.api.http.pod_streams import NodeHooks, Pods
 from meshkit.sandbox.api.http.server import HttpApi
 from meshkit.sandbox.api.schema import bodies
@@ -35,14 +36,21 @@ class ApiServer:
     """Represent a running API server; code in the same process reaches it through ``client``."""
 
     def __init__(
-        self, store: Store, webhooks: Webhooks, pods: Pods, runner: web.AppRunner, client: LocalClient
+        self,
+        store: Store,
+        webhooks: Webhooks,
+        runner: web.AppRunner,
+        client: LocalClient,
+        idle: IdleConnections,
     ) -> None:
         self.client = client
         self._store = store
         self._webhooks = webhooks
-        self._pods = pods
         self._runner = runner
-        self._sweeper = asyncio.create_task(self._delete_expired_events())
+        self._sweepers = asyncio.gather(
+            self._delete_expired_events(),
+            idle.close_late(lambda: runner.server.connections if runner.server else ()),
+        )
 
     @property
     def port(self) -> int:
@@ -52,9 +60,9 @@ class ApiServer:
 
     async def close(self) -> None:
         """Stop accepting requests, end every watch, close all connections and the store."""
-        self._sweeper.cancel()
+        self._sweepers.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await self._sweeper
+            await self._sweepers
         self._store.end_watches()
         connections = self._runner.server.connections if self._runner.server else []
         transports = [connection.transport for connection in connections]
@@ -63,7 +71,6 @@ class ApiServer:
             if transport is not None:
                 transport.abort()  # a client that does not answer the end of TLS would keep it open
         await self._webhooks.close()
-        await self._pods.close()
         self._store.close()
 
     async def _delete_expired_events(self) -> None:
@@ -88,11 +95,10 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
     store = Store(home.store)
     webhooks = Webhooks(store)
     writes = Writes(store, Registry(), webhooks)
-    tokens = Tokens(secrets.admin_token, secrets.signing_key, _account_uid(store))
-    pods = Pods(node)
+    tokens = Tokens(secrets.admin_token, secrets.signing_key, _uid_of(store))
     client = LocalClient(writes, tokens)
     await bootstrap.create_objects(client, home.ca_certificate.read_text())
-    api = HttpApi(writes, Reads(store), Rights(store), tokens, pods)
+    api = HttpApi(writes, Reads(store), Rights(store), tokens, Pods(node))
     app = web.Application(client_max_size=bodies.MAX_BYTES)
     app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(
@@ -112,7 +118,7 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
         await runner.cleanup()
         store.close()
         raise
-    server = ApiServer(store, webhooks, pods, runner, client)
+    server = ApiServer(store, webhooks, runner, client, api.idle)
     await bootstrap.publish_address(client, host, server.port)
     credentials.write_kubeconfig(home, server.port)
     return server
@@ -125,9 +131,9 @@ def _tls(home: SandboxHome) -> ssl.SSLContext:
     return context
 
 
-def _account_uid(store: Store) -> Callable[[str, str], str | None]:
-    def uid(namespace: str, name: str) -> str | None:
-        stored = store.get(Key("serviceaccounts", namespace, name))
+def _uid_of(store: Store) -> Callable[[str, str, str], str | None]:
+    def uid(resource: str, namespace: str, name: str) -> str | None:
+        stored = store.get(Key(resource, namespace, name))
         return stored.object["metadata"]["uid"] if stored else None
 
     return uid

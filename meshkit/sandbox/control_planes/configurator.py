@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from meshkit.meshes.model.meaning import Meaning
 from meshkit.meshes.model.named_pods import with_named_pods
 from meshkit.meshes.model.outbound import Object, Outbound
@@ -138,10 +136,7 @@ class Configurator:
     async def run(self) -> None:
         """Configure every sidecar until cancelled; delivered configurations stay in effect."""
         try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
-                asyncio.TaskGroup() as tasks,
-            ):
+            async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._mirror.run())
                 tasks.create_task(self._handle_outcomes())
                 tasks.create_task(self._update_statuses())
@@ -150,7 +145,7 @@ class Configurator:
                     self._mirror.changed.clear()
                     if self._mirror.is_synced:
                         self._note_changes()
-                        await self._publish(session)
+                        await self._publish()
                         self._published.set()
         finally:
             for worker in self._workers.values():
@@ -182,7 +177,7 @@ class Configurator:
         labels: Mapping[str, str] = item["metadata"].get("labels") or {}
         return labels.get(self._plane.proxy.revision_mark, self._revision) == self._revision
 
-    async def _publish(self, session: aiohttp.ClientSession) -> None:
+    async def _publish(self) -> None:
         objects = self._objects(self._held_back)
         try:
             wanted = self._translate(objects)
@@ -196,7 +191,7 @@ class Configurator:
             uid = pod["metadata"]["uid"]
             if uid not in self._workers:
                 directory = pod_folder(self._run_dir, uid)
-                delivery = Delivery(directory, pod["status"]["podIP"], self._plane.style, session)
+                delivery = Delivery(directory, pod["status"]["podIP"], self._plane.style)
                 self._workers[uid] = _Worker(delivery, self._outcome, key)
             self._workers[uid].want(desired)
         for gone in set(self._workers) - {pods[key]["metadata"]["uid"] for key in wanted}:

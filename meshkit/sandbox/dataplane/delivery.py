@@ -19,7 +19,7 @@ import aiohttp
 
 from meshkit.meshes.model.inbound import Inbound
 from meshkit.meshes.model.outbound import Outbound
-from meshkit.sandbox.dataplane import envoy
+from meshkit.sandbox.dataplane import admin, envoy
 from meshkit.sandbox.dataplane import pod_directory as poddir
 from meshkit.sandbox.dataplane.envoy import Kind
 from meshkit.sandbox.dataplane.render.clusters import app_clusters, assignments, outbound_clusters
@@ -62,11 +62,10 @@ class Unanswered(Exception):
 class Delivery:
     """Delivers configurations to one pod; ``deliver`` is not reentrant."""
 
-    def __init__(self, pod_dir: Path, pod_ip: str, style: ProxyStyle, session: aiohttp.ClientSession) -> None:
+    def __init__(self, pod_dir: Path, pod_ip: str, style: ProxyStyle) -> None:
         self._dir = pod_dir
         self._ip = pod_ip
         self._style = style
-        self._session = session
         self._delivered: Desired | None = None
         self._rejection_counts: dict[Kind, int] | None = None
         self._confirmed: dict[Kind, str] = {}
@@ -162,12 +161,11 @@ class Delivery:
         return {kind: _refusals(stats, kind) for kind in envoy.VERSION_STAT}
 
     async def _stats(self, pattern: str) -> Mapping[str, str]:
-        url = f"http://{self._ip}:{envoy.ADMIN_PORT}/stats"
         try:
-            async with self._session.get(url, params={"filter": pattern}) as answer:
-                return dict(_STAT_LINE.findall(await answer.text()))
+            _, text = await admin.ask(self._dir, "/stats", filter=pattern)
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise Unanswered(str(cause)) from cause
+        return dict(_STAT_LINE.findall(text))
 
 
 class _Pauses:

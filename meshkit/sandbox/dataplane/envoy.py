@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from meshkit.errors import SandboxError
-from meshkit.sandbox.dataplane.pod_directory import config_socket
+from meshkit.sandbox.dataplane.pod_directory import admin_socket, config_socket
 from meshkit.version import how_to_install
 
-ADMIN_PORT = 15000
 ROUTES = "outbound"
 TUNNEL = "tunnel"
 """The name of routes that carry an application's CONNECT to a TCP port."""
@@ -78,7 +77,7 @@ def command(pod_dir: Path) -> list[str]:
 
 
 def bootstrap(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> dict[str, Any]:
-    """Return the static configuration: the admin port and the source of the dynamic configuration.
+    """Return the static configuration: the admin socket and the source of the dynamic configuration.
 
     Connections to other pods use the pod's own source address, so that the receiver can identify the caller.
     """
@@ -86,7 +85,7 @@ def bootstrap(pod_dir: Path, *, pod: Mapping[str, Any], pod_ip: str) -> dict[str
     address = {"socket_address": {"address": pod_ip, "port_value": 0}}
     return {
         "node": {"id": f"{meta['name']}.{meta['namespace']}", "cluster": meta["namespace"]},
-        "admin": {"address": {"socket_address": {"address": pod_ip, "port_value": ADMIN_PORT}}},
+        "admin": {"address": {"pipe": {"path": str(admin_socket(pod_dir)), "mode": 0o600}}},
         "cluster_manager": {"upstream_bind_config": {"source_address": address["socket_address"]}},
         "dynamic_resources": {
             "lds_config": config_source(),

@@ -1,7 +1,8 @@
 """Defines the files in a pod's directory, which Envoy, application and control plane share.
 
 bootstrap.json  lds.json  cds.json  eds.json  rds.json
-token  sds-cert.json  sds-root.json  proxy.json  config.sock  app-<port>.sock
+token  address  sds-cert.json  sds-root.json  proxy.json
+admin.sock  config.sock  app-<port>.sock  ctl-<port>.sock
 
 Names from API objects become paths only through ``safe_join``, which refuses names that escape their folder.
 The API server refuses such names too, but an older store may contain them.
@@ -13,6 +14,8 @@ from pathlib import Path, PurePosixPath
 
 TOKEN_FILE = "token"
 """The token of the pod's ServiceAccount."""
+ADDRESS_FILE = "address"
+"""The IP address that the node agent has given to the pod."""
 
 
 class OutsideFolder(ValueError):
@@ -50,6 +53,16 @@ def proxy_info_file(pod_dir: Path) -> Path:
 def app_socket(pod_dir: Path, port: int) -> str:
     """Return the socket on which the application of a captured port listens."""
     return str(pod_dir / f"app-{port}.sock")
+
+
+def control_socket(pod_dir: Path, port: int | str) -> str:
+    """Return the socket on which a program of the sandbox serves the control API of a port."""
+    return str(pod_dir / f"ctl-{port}.sock")
+
+
+def admin_socket(pod_dir: Path) -> Path:
+    """Return the socket of Envoy's administration interface."""
+    return pod_dir / "admin.sock"
 
 
 def config_socket(pod_dir: Path) -> Path:

@@ -18,9 +18,16 @@ from typing import TYPE_CHECKING, Any
 from meshkit.kube.nodes import PROCESS_RUNTIME, is_switched_off
 from meshkit.meshes.model.pods import Peer, service_account
 from meshkit.sandbox.api.status import ApiError
+from meshkit.sandbox.control_planes.registry import ports_behind_proxy
 from meshkit.sandbox.controllers.loop import skipping
 from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key_of, set_condition, timestamp
-from meshkit.sandbox.dataplane.pod_directory import OutsideFolder, app_socket, pod_folder
+from meshkit.sandbox.dataplane.pod_directory import (
+    ADDRESS_FILE,
+    OutsideFolder,
+    app_socket,
+    control_socket,
+    pod_folder,
+)
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import log_file
 from meshkit.sandbox.node.environment import HOST_IP, NODE_CAPACITY, NodeConfig
@@ -36,7 +43,7 @@ ZONES = {"sandbox-a": "zone-a", "sandbox-b": "zone-b", "sandbox-c": "zone-c"}
 KUBELET_VERSION = "v1.37.0+meshkit.sandbox"
 RUNTIME_VERSION = f"{PROCESS_RUNTIME}://1"
 TOKEN_LIFETIME_S = 365 * 24 * 3600
-"""A pod's token is not renewed; it becomes invalid with its ServiceAccount."""
+"""A pod's token is not renewed; it becomes invalid with the pod and with its ServiceAccount."""
 CLOSE_GRACE_S = 1.0
 HEARTBEAT_S = 240.0
 """Period of the nodes' heartbeats; clients compare their clock with the last one (kubelet: 5 min)."""
@@ -78,7 +85,11 @@ class NodeAgent:
         self._config.run.mkdir(mode=0o700, exist_ok=True)
         known = {pod["metadata"]["uid"] for pod in pods}
         for folder in self._config.run.iterdir():
-            if folder.is_dir() and folder.name not in known:
+            if not folder.is_dir():
+                continue
+            if folder.name in known:
+                (folder / ADDRESS_FILE).unlink(missing_ok=True)
+            else:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def run(self) -> None:
@@ -254,13 +265,38 @@ async def dial(
     run: Path, pod: Mapping[str, Any], port: int
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to what listens on a port inside a pod, behind its sidecar. Raises OSError."""
+    folder = _folder(run, pod)
+    for behind in (control_socket(folder, port), app_socket(folder, port)):
+        if Path(behind).is_socket():
+            return await asyncio.open_unix_connection(behind)
+    return await asyncio.open_connection(_own_address(folder), port)
+
+
+def address_of(run: Path, pod: Mapping[str, Any], port: int) -> str:
+    """Return the address ``tcp:HOST:PORT`` or ``unix:PATH`` for the API server's requests to a port of a pod.
+
+    They go to the pod's address and through its sidecar, if that captures the port, as on any cluster. A
+    control API has a socket of its own. Raises OSError when the pod does not run.
+    """
+    folder = _folder(run, pod)
+    ip, control = _own_address(folder), control_socket(folder, port)
+    is_private = port not in ports_behind_proxy(pod) and Path(control).is_socket()
+    return f"unix:{control}" if is_private else f"tcp:{ip}:{port}"
+
+
+def _folder(run: Path, pod: Mapping[str, Any]) -> Path:
     try:
-        behind = app_socket(pod_folder(run, pod["metadata"]["uid"]), port)
+        return pod_folder(run, pod["metadata"]["uid"])
     except OutsideFolder as error:
         raise OSError(str(error)) from error
-    if Path(behind).is_socket():
-        return await asyncio.open_unix_connection(behind)
-    return await asyncio.open_connection(pod["status"]["podIP"], port)
+
+
+def _own_address(folder: Path) -> str:
+    """Return the address that the node agent gave to a pod: the one in its status may be anybody's."""
+    try:
+        return (folder / ADDRESS_FILE).read_text()
+    except FileNotFoundError:
+        raise OSError("the pod does not run") from None
 
 
 def tail(path: Path, lines: int | None) -> str:

@@ -18,7 +18,12 @@ from meshkit.kube.quantities import parse
 from meshkit.meshes.model.outbound import OUTBOUND_PORT
 from meshkit.meshes.model.pods import service_account
 from meshkit.sandbox.control_planes.registry import data_plane_of, ports_behind_proxy
-from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, app_socket, pod_folder
+from meshkit.sandbox.dataplane.pod_directory import (
+    TOKEN_FILE,
+    app_socket,
+    control_socket,
+    pod_folder,
+)
 from meshkit.sandbox.node.volumes import mounts
 
 Object = Mapping[str, Any]
@@ -111,6 +116,7 @@ def sandbox_environment(pod: Object, container: Object, ip: str, config: NodeCon
         "MESHKIT_MOUNTS": json.dumps(mounts(pod, container, pod_dir)),
         "MESHKIT_LISTEN": json.dumps({str(k): v for k, v in listen_addresses(pod, ip, pod_dir).items()}),
         "MESHKIT_LISTEN_UNDECLARED": _undeclared_address(pod, ip, pod_dir),
+        "MESHKIT_CONTROL": f"unix:{control_socket(pod_dir, '{port}')}",
         "PYTHONUNBUFFERED": "1",
         "SSL_CERT_FILE": str(config.ca),  # aiohttp reads all of the system's twice, in 0.2 s, when imported.
         "PYTHONDONTWRITEBYTECODE": "1" if sys.dont_write_bytecode else "",

@@ -26,7 +26,7 @@ from meshkit.sandbox.controllers.loop import Turns
 from meshkit.sandbox.controllers.objects import key_of
 from meshkit.sandbox.dataplane.exposition import PeerLookup
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
-from meshkit.sandbox.dataplane.pod_directory import TOKEN_FILE, pod_folder
+from meshkit.sandbox.dataplane.pod_directory import ADDRESS_FILE, TOKEN_FILE, pod_folder
 from meshkit.sandbox.node import images
 from meshkit.sandbox.node.addresses import Addresses
 from meshkit.sandbox.node.container import Container, ContainerContext
@@ -160,12 +160,13 @@ class PodRunner:
             await self._record_event("Warning", "NotSupported", self._notice)
 
     async def _prepare(self) -> None:
-        """Create the pod's folder with its token, its volumes and the sidecar's files."""
+        """Create the pod's folder with its token, its address, its volumes and the sidecar's files."""
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True, mode=0o700)
         token = self.dir / TOKEN_FILE
         token.touch(mode=0o600)
         token.write_text(await self._node.token_of(self.pod))
+        (self.dir / ADDRESS_FILE).write_text(self.ip)
         await self._mount()
         if self._sidecar is not None:
             await self._sidecar.open()

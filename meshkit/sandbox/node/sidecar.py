@@ -19,10 +19,12 @@ from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
 from meshkit.sandbox.dataplane.exposition import PeerLookup
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
-from meshkit.sandbox.dataplane.pod_directory import proxy_info_file
+from meshkit.sandbox.dataplane.pod_directory import admin_socket, proxy_info_file
 from meshkit.sandbox.node.probes import http_status, in_time
 
 READY_TIMEOUT_S = 3.0
+REQUEST_TIMEOUT_S = 10.0
+"""A client that has not sent its request by then is disconnected."""
 
 
 class Sidecar:
@@ -74,7 +76,7 @@ class Sidecar:
         if not (envoy.is_configured(self._pod_dir) or is_control_plane(self._pod, self._proxy)):
             return False
         try:
-            admin = f"tcp:{self._ip}:{envoy.ADMIN_PORT}"
+            admin = f"unix:{admin_socket(self._pod_dir)}"
             return await in_time(lambda: http_status(admin, "/ready"), READY_TIMEOUT_S) == 200
         except (OSError, TimeoutError, ValueError):
             return False
@@ -89,9 +91,12 @@ class Sidecar:
         return "404 Not Found", ""
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
+        with contextlib.suppress(
+            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+        ):
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            path = (head.split(b" ", 2)[1:2] or [b""])[0].partition(b"?")[0].decode(errors="replace")
             status, body = await self._page_at(path)
             content = body.encode()
             writer.write(

@@ -9,8 +9,8 @@ Environment: TARGET (http://web.shop:8080/), PATHS (a JSON object from paths to 
 default the path of TARGET), RATE (200 requests per second), HEADERS (a JSON object, none), TIMEOUT_S (10),
 HTTP_PROXY (the pod's sidecar), MESHKIT_SERVICES and POD_NAMESPACE (without a sidecar).
 
-Control API on port 9000: GET /healthz; GET or PUT /-/rate ``{"rps": 200}``; GET /-/requests and GET
-/-/summary, both with ``since`` and ``until`` in Unix seconds of scheduled time.
+Control API on port 9000 (``control.py``): GET /healthz; GET or PUT /-/rate ``{"rps": 200}``; GET /-/requests
+and GET /-/summary, both with ``since`` and ``until`` in Unix seconds of scheduled time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from urllib.parse import SplitResult, parse_qs
 import uvloop
 
 from meshkit.sandbox.workloads.client import Call, Client, Settle, client_of_target, service_url
-from meshkit.sandbox.workloads.http1 import HttpServer, Request, Response, listen_address
+from meshkit.sandbox.workloads.control import serve_control
+from meshkit.sandbox.workloads.http1 import Request, Response
 from meshkit.sandbox.workloads.ledger import Ledger
 
 CONTROL_PORT = 9000
@@ -183,8 +184,7 @@ async def main() -> None:
     load = Load(os.environ, float(os.environ.get("RATE") or 200))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    control = HttpServer(load.control)
-    await control.listen(listen_address(CONTROL_PORT))
+    control = await serve_control(load.control, CONTROL_PORT)
     work = [asyncio.create_task(load.pace()), asyncio.create_task(load.sweep())]
     ended = asyncio.create_task(stop.wait())
     await asyncio.wait([*work, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -192,7 +192,7 @@ async def main() -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    await control.drain(1.0)
+    await asyncio.gather(*(server.drain(1.0) for server in control))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The program of the image ``meshkit.dev/sandbox/web``, a service with adjustable latency and errors.
 
-Port 8080 answers any path with 200 or 500; port 9000 is the control API. The latency is lognormal, the usual
-distribution of service times: ``latency_ms`` is its median and ``sigma`` the standard deviation of its
-logarithm. Errors are returned immediately, like those of a service that fails before its work. With a
-dependency, requests for its paths also wait for the dependency, and their status is 502 when it fails.
+Port 8080 answers any path with 200 or 500; port 9000 is the control API (``control.py``). The latency is
+lognormal, the usual distribution of service times: ``latency_ms`` is its median and ``sigma`` the standard
+deviation of its logarithm. Errors are returned immediately, like those of a service that fails before its
+work. With a dependency, requests for its paths also wait for the dependency, and their status is 502 when it
+fails.
 
 Environment: VERSION (v1), LATENCY_MS (20), LATENCY_SIGMA (0.25), ERROR_PERCENT (0),
 DEPENDENCY (a URL, none), DEPENDENCY_PATHS (the prefix of paths that call it, /), and POD_NAME,
-MESHKIT_LISTEN, HTTP_PROXY, MESHKIT_SERVICES, POD_NAMESPACE.
+MESHKIT_LISTEN, MESHKIT_CONTROL, HTTP_PROXY, MESHKIT_SERVICES, POD_NAMESPACE.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import ClassVar
 
 import uvloop
 
+from meshkit.sandbox.workloads.control import serve_control
 from meshkit.sandbox.workloads.dependency import Dependency
 from meshkit.sandbox.workloads.http1 import HttpServer, Request, Response, listen_address
 
@@ -142,12 +144,13 @@ async def main() -> None:
     web = from_environment(os.environ)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    data, control = HttpServer(web.data), HttpServer(web.control)
+    data = HttpServer(web.data)
     await data.listen(listen_address(DATA_PORT))
-    await control.listen(listen_address(CONTROL_PORT))
+    control = await serve_control(web.control, CONTROL_PORT)
     sweep = asyncio.create_task(web.dependency.sweep()) if web.dependency else None
     await stop.wait()
     await data.drain(DRAIN_S, unasked_s=UNASKED_S)
+    await asyncio.gather(*(server.drain(0.0) for server in control))
     if sweep is not None:
         sweep.cancel()
 

@@ -101,12 +101,12 @@ class Bench:
             ]
             _declare(objects["services"], case)
             async with self._running(
-                proxies.of_istiod(client, self._istiod.xds, self._dir("real"), self._real, self._session)
+                proxies.of_istiod(client, self._istiod.xds, self._dir("real"), self._real)
             ) as real:
                 await self._until_settled(real, number, case)
                 first = await self._side(case, real, lambda group: group.port)
             async with self._running(
-                proxies.of_sandbox(client, objects, self._dir("ours"), self._ours, self._session)
+                proxies.of_sandbox(client, objects, self._dir("ours"), self._ours)
             ) as ours:
                 if client.serves:
                     await self._world.serve_socket(client.name, poddir.app_socket(self._dir("ours"), 8080))

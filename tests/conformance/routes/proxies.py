@@ -17,13 +17,13 @@ from meshkit.meshes.istio.meaning import sidecar as istio
 from meshkit.meshes.model.registry import Registry
 from meshkit.sandbox.control_planes import identity
 from meshkit.sandbox.control_planes.istio.data_plane import DATA_PLANE
-from meshkit.sandbox.dataplane import envoy
+from meshkit.sandbox.dataplane import admin, envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
 from meshkit.sandbox.dataplane.delivery import Delivery, Desired
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
+from meshkit.sandbox.dataplane.pod_directory import admin_socket
 from tests.conformance.routes.world import Object
 
-ADMIN_PORT = envoy.ADMIN_PORT
 REJECTED = r"(cds|lds|rds\..*)\.update_rejected$"
 START_S = 20.0
 NOBODY = ("127.0.0.1", 1)
@@ -52,24 +52,20 @@ class Client:
 class Proxy:
     """A running Envoy."""
 
-    def __init__(
-        self, address: str, process: subprocess.Popen[bytes], session: aiohttp.ClientSession
-    ) -> None:
+    def __init__(self, address: str, process: subprocess.Popen[bytes], directory: Path) -> None:
         self.address = address
         self._process = process
-        self._session = session
+        self._dir = directory
         self.config_server: ConfigServer | None = None
 
     @classmethod
-    async def started(
-        cls, directory: Path, address: str, command: list[str], session: aiohttp.ClientSession
-    ) -> Proxy:
-        """Start it and wait until its admin port answers."""
+    async def started(cls, directory: Path, address: str, command: list[str]) -> Proxy:
+        """Start it and wait until its administration interface answers."""
         with (directory / "envoy.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 - it is there in a millisecond
                 command, stdout=subprocess.DEVNULL, stderr=log
             )
-        proxy = cls(address, process, session)
+        proxy = cls(address, process, directory)
         try:
             async with asyncio.timeout(START_S):
                 while not await proxy._answers():
@@ -83,8 +79,7 @@ class Proxy:
 
     async def config(self) -> dict[str, Any]:
         """What it obeys: route configurations, clusters and listeners by name."""
-        async with self._session.get(self._admin("/config_dump?include_eds")) as answer:
-            dump = (await answer.json(content_type=None))["configs"]
+        dump = json.loads((await admin.ask(self._dir, "/config_dump", include_eds=""))[1])["configs"]
         found: dict[str, Any] = {"routes": {}, "clusters": {}, "endpoints": {}, "listeners": {}}
         for part in dump:
             for item in part.get("dynamic_route_configs", ()):
@@ -104,8 +99,8 @@ class Proxy:
 
     async def rejections(self) -> int:
         """How many documents it has refused."""
-        async with self._session.get(self._admin("/stats"), params={"filter": REJECTED}) as answer:
-            return sum(int(line.rsplit(" ", 1)[1]) for line in (await answer.text()).splitlines())
+        _, text = await admin.ask(self._dir, "/stats", filter=REJECTED)
+        return sum(int(line.rsplit(" ", 1)[1]) for line in text.splitlines())
 
     async def stop(self) -> None:
         self._process.kill()
@@ -113,26 +108,21 @@ class Proxy:
         if self.config_server is not None:
             self.config_server.close()
 
-    def _admin(self, path: str) -> str:
-        return f"http://{self.address}:{ADMIN_PORT}{path}"
-
     async def _answers(self) -> bool:
         try:
-            async with self._session.get(self._admin("/ready")) as answer:
-                return answer.status in (200, 503)  # 503: it waits for its first configuration
-        except aiohttp.ClientError:
+            status, _ = await admin.ask(self._dir, "/ready")
+        except (aiohttp.ClientError, OSError):
             return False
+        return status in (200, 503)  # 503: it waits for its first configuration
 
 
-async def of_istiod(
-    client: Client, xds: tuple[str, int], directory: Path, address: str, session: aiohttp.ClientSession
-) -> Proxy:
+async def of_istiod(client: Client, xds: tuple[str, int], directory: Path, address: str) -> Proxy:
     """An Envoy that asks istiod, as a sidecar without interception: its listeners stand in a Sidecar."""
     directory = _fresh(directory)
-    (directory / "bootstrap.json").write_text(json.dumps(_bootstrap(client, xds, address)))
+    (directory / "bootstrap.json").write_text(json.dumps(_bootstrap(client, xds, directory, address)))
     command = [str(envoy.binary()), "-c", str(directory / "bootstrap.json"), "--concurrency", "1"]
     command += ["--disable-hot-restart", "-l", "warning"]
-    return await Proxy.started(directory, address, command, session)
+    return await Proxy.started(directory, address, command)
 
 
 async def of_sandbox(
@@ -140,7 +130,6 @@ async def of_sandbox(
     objects: Mapping[str, list[Object]],
     directory: Path,
     address: str,
-    session: aiohttp.ClientSession,
 ) -> Proxy:
     """An Envoy that obeys the sandbox's translation of the objects, delivered as the sandbox delivers it."""
     directory = _fresh(directory)
@@ -151,13 +140,13 @@ async def of_sandbox(
     identity.write_secrets(directory, leaf, authority.roots)
     server = ConfigServer(directory, FolderWatch())
     await server.open()
-    proxy = await Proxy.started(directory, address, envoy.command(directory), session)
+    proxy = await Proxy.started(directory, address, envoy.command(directory))
     proxy.config_server = server
     try:
         registry = Registry(objects)
         outbound = istio.outbound(registry, istio.caller_of(registry, pod))
         inbounds = istio.inbound(registry, pod) if client.serves else ()
-        await Delivery(directory, address, DATA_PLANE.style, session).deliver(Desired(outbound, inbounds))
+        await Delivery(directory, address, DATA_PLANE.style).deliver(Desired(outbound, inbounds))
     except BaseException:
         await proxy.stop()
         raise
@@ -170,7 +159,7 @@ def _fresh(directory: Path) -> Path:
     return directory
 
 
-def _bootstrap(client: Client, xds: tuple[str, int], address: str) -> Object:
+def _bootstrap(client: Client, xds: tuple[str, int], directory: Path, address: str) -> Object:
     namespace = client.namespace
     name = f"{client.name}.{namespace}"
     ads = {"ads": {}, "resource_api_version": "V3"}
@@ -191,7 +180,7 @@ def _bootstrap(client: Client, xds: tuple[str, int], address: str) -> Object:
                 "SERVICE_ACCOUNT": "default",
             },
         },
-        "admin": {"address": _socket(address, ADMIN_PORT)},
+        "admin": {"address": {"pipe": {"path": str(admin_socket(directory))}}},
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "GRPC",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pwd
 import subprocess
 import sys
 import webbrowser
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 from meshkit.cli.app import cli
 from meshkit.cli.local import lab
 from meshkit.cli.local.lab import Lab
+from meshkit.sandbox import neighbours
 
 PROGRAMS = {
     "kubectl": "echo 'Client Version: v1.36.1'; echo 'Kustomize Version: v5.8.0'",
@@ -59,6 +62,54 @@ def test_doctor_says_what_a_missing_or_broken_program_is_needed_for(path: Path) 
     assert found["helm"].startswith("optional not found; required to install charts")
     assert found["kubectl"] == "optional not found; not required"
     assert found["linkerd"] == f"ok does not tell its version (exit 3), {path}/linkerd"
+
+
+@pytest.mark.parametrize(
+    ("running", "accounts", "row"),
+    [
+        ([], [], "ok no other user has a process or an account on this machine"),
+        (
+            ["eve"],
+            ["eve", "bob"],
+            "warning others have processes here and can call the ports of a sandbox's pods",
+        ),
+        (
+            [],
+            list("abcdefg"),
+            "warning others can log in here and call the ports of a sandbox's pods",
+        ),
+    ],
+)
+def test_doctor_says_who_else_can_reach_the_ports_of_a_sandbox(
+    monkeypatch: pytest.MonkeyPatch, running: list[str], accounts: list[str], row: str
+) -> None:
+    monkeypatch.setattr(neighbours, "with_processes", lambda: running)
+    monkeypatch.setattr(neighbours, "with_accounts", lambda: accounts)
+    assert doctor()["users"].startswith(row)
+    assert ("a, b, c, d, e and 2 others" in doctor()["users"]) == (len(accounts) > 5)
+
+
+def test_people_are_counted_and_services_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uids = {"1": 0, "20": 101, "300": 65534, "4000": 1000, "50": 4242, "6": 4343, "self": 4444}
+    for name in uids:
+        (tmp_path / name).mkdir()
+
+    class Found:
+        def __init__(self, uid: int) -> None:
+            self.st_uid = uid
+
+    monkeypatch.setattr(Path, "stat", lambda path, **_: Found(uids[path.name]))
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert neighbours.with_processes(tmp_path) == ["4242", "4343"]
+    entries = [("root", 0, "/bin/bash"), ("me", 1000, "/bin/bash"), ("eve", 1001, "/bin/zsh")]
+    entries += [
+        ("sync", 1002, "/bin/sync"),
+        ("mail", 1003, "/usr/sbin/nologin"),
+        ("nobody", 65534, "/bin/sh"),
+    ]
+    accounts = [pwd.struct_passwd((name, "x", uid, uid, "", "/", shell)) for name, uid, shell in entries]
+    monkeypatch.setattr(pwd, "getpwall", lambda: accounts)
+    assert neighbours.with_accounts() == ["eve"]
 
 
 def test_lab_opens_a_private_file_so_that_no_command_line_has_the_token(

@@ -74,8 +74,8 @@ class Api:
         self.writes = Writes(self.store, Registry(), NoWebhooks())
         self.client = LocalClient(self.writes, Tokens("admin", b"key", self._uid))
 
-    def _uid(self, namespace: str, name: str) -> str | None:
-        stored = self.store.get(Key("serviceaccounts", namespace, name))
+    def _uid(self, resource: str, namespace: str, name: str) -> str | None:
+        stored = self.store.get(Key(resource, namespace, name))
         return stored.object["metadata"]["uid"] if stored else None
 
     @staticmethod

@@ -9,7 +9,7 @@ import pytest
 
 from meshkit.sandbox.api.auth.reviews import Reviews
 from meshkit.sandbox.api.auth.rights import Attempt, Rights
-from meshkit.sandbox.api.auth.users import ADMIN, AUTHENTICATED, Tokens, User, account_groups
+from meshkit.sandbox.api.auth.users import ADMIN, AUTHENTICATED, ISSUER, Tokens, User, account_groups
 from meshkit.sandbox.api.status import ApiError
 
 RBAC = "rbac.authorization.k8s.io"
@@ -76,8 +76,9 @@ def test_everybody_may_ask_about_himself(api: Any) -> None:
     assert Rights(api.store).allows(BOB, attempt)
 
 
-def tokens(uid: str | None = "u1") -> Tokens:
-    return Tokens("secret", b"key", lambda namespace, name: uid)
+def tokens(uid: str | None = "u1", pod: str | None = "u2") -> Tokens:
+    uids = {"serviceaccounts": uid, "pods": pod}
+    return Tokens("secret", b"key", lambda resource, namespace, name: uids[resource])
 
 
 def test_tokens_say_who_holds_them() -> None:
@@ -86,7 +87,10 @@ def test_tokens_say_who_holds_them() -> None:
     user = tokens().user(token)
     assert user is not None
     assert (user.name, user.groups) == (BOB.name, BOB.groups)
-    assert user.extra == {"authentication.kubernetes.io/pod-name": ("p",)}
+    assert user.extra == {
+        "authentication.kubernetes.io/pod-name": ("p",),
+        "authentication.kubernetes.io/pod-uid": ("u2",),
+    }
 
 
 @pytest.mark.parametrize("spoil", [lambda t: t[:-2] + "xx", lambda t: "a.b.c", lambda t: "", lambda t: "é"])
@@ -102,10 +106,35 @@ def test_a_token_ends_with_its_time_its_account_and_its_key() -> None:
     assert Tokens("secret", b"other", lambda *_: "u1").user(valid) is None
 
 
+@pytest.mark.parametrize("pod", [None, "u9"])
+def test_a_token_ends_with_the_pod_that_it_is_bound_to(pod: str | None) -> None:
+    token = tokens().issue("default", "bob", "u1", 60, {"name": "p", "uid": "u2"})
+    assert tokens(pod=pod).user(token) is None
+    unbound = tokens().issue("default", "bob", "u1", 60)
+    assert tokens(pod=pod).user(unbound) is not None
+
+
+def test_a_token_is_good_for_its_audiences_only() -> None:
+    other = tokens().issue("default", "bob", "u1", 60, audiences=["istio-ca", "vault"])
+    assert tokens().user(other) is None
+
+    def review(token: str, *audiences: str) -> dict[str, Any]:
+        spec = {"token": token, **({"audiences": list(audiences)} if audiences else {})}
+        reviews = Reviews(None, tokens())  # type: ignore[arg-type]
+        answer: dict[str, Any] = reviews.answer("TokenReview", {"spec": spec}, BOB)["status"]
+        return answer
+
+    assert review(other, "vault", "another")["audiences"] == ["vault"]
+    for refused in (review(other), review("secret", "vault"), review(other, "another")):
+        assert not refused.get("authenticated")
+        assert "invalid for the target audiences" in refused["error"]
+    assert review("secret")["audiences"] == [ISSUER]
+
+
 def test_everything_that_a_user_may_can_be_listed(api: Any) -> None:
     rule = {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}
     rights = grant(api, [rule])
-    tokens = Tokens("admin", b"key", lambda namespace, name: None)
+    tokens = Tokens("admin", b"key", lambda *_: None)
     review = {"spec": {"namespace": "default"}}
     found = Reviews(rights, tokens).answer("SelfSubjectRulesReview", review, BOB)["status"]
     assert rule in found["resourceRules"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import sqlite3
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from meshkit.errors import SandboxError
+from meshkit.sandbox.api.http import idle
 from meshkit.sandbox.api.http import server as http
 from meshkit.sandbox.api.status import ApiError
 from meshkit.sandbox.api.storage.reads import Reads
@@ -84,7 +86,20 @@ def not_an_object(path: Path) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("damage", [damaged_head, cut_short, overwritten, not_an_object])
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def of_another_program(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE bookmarks (url TEXT)")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [damaged_head, cut_short, overwritten, not_an_object, emptied, of_another_program]
+)
 def test_a_damaged_store_is_told_in_a_sentence_and_kept(tmp_path: Path, damage: Any) -> None:
     path = tmp_path / "store.db"
     store = Store(path)
@@ -183,6 +198,50 @@ def test_a_watcher_that_never_reads_is_dropped(tmp_path: Path, monkeypatch: pyte
         assert not watched
         assert (await to.request("GET", f"{CM}/c1"))[0] == 200
         writer.transport.abort()
+
+    run(scenario, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET /version HTTP/1.1\r\nHost: x\r\n",
+        b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /api/v1/namespaces HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer TOKEN\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    ],
+    ids=["nothing", "half a head", "nothing more", "half a body"],
+)
+def test_a_connection_that_waits_for_its_client_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(idle, "IDLE_S", 0.4)
+    monkeypatch.setattr(idle, "BODY_S", 0.3)
+
+    async def scenario(to: Connection) -> None:
+        context = ssl.create_default_context(cafile=str(to.home.ca_certificate))
+        reader, writer = await asyncio.open_connection("127.0.0.1", to.server.port, ssl=context)
+        writer.write(begun.replace(b"TOKEN", to.home.token.read_bytes()))
+        with contextlib.suppress(ConnectionError):
+            answer = await asyncio.wait_for(reader.read(), 20)
+            if b"POST" in begun:
+                assert answer.startswith(b"HTTP/1.1 504")
+        writer.close()
+
+    run(scenario, tmp_path)
+
+
+def test_a_watch_without_an_event_is_not_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "IDLE_S", 0.2)
+
+    async def scenario(to: Connection) -> None:
+        async with to.session.get(to.url(f"{CM}?watch=true&resourceVersion=0")) as watch:
+            seen = asyncio.create_task(watch.content.readline())
+            await asyncio.sleep(0.8)
+            await to.request("POST", CM, json={"metadata": {"name": "a"}})
+            while b'"name":"a"' not in await asyncio.wait_for(seen, 5):
+                seen = asyncio.create_task(watch.content.readline())
 
     run(scenario, tmp_path)
 

@@ -22,7 +22,7 @@ from meshkit.meshes.model.pods import Peer
 from meshkit.meshes.model.registry import Registry
 from meshkit.sandbox.control_planes import identity
 from meshkit.sandbox.control_planes.registry import DATA_PLANES, data_plane_of, peer_of
-from meshkit.sandbox.dataplane import envoy
+from meshkit.sandbox.dataplane import admin, envoy
 from meshkit.sandbox.dataplane.config_server import ConfigServer
 from meshkit.sandbox.dataplane.delivery import Delivery, Desired, Unanswered
 from meshkit.sandbox.dataplane.folder_watch import FolderWatch
@@ -110,8 +110,8 @@ class MiniMesh:
             self._servers.append(ConfigServer(pod_dir, self._watch))
             await self._servers[-1].open()
             self._start(name, pod, pod_dir)
-            await self._admin_answers(ip)
-            self._deliveries[name] = Delivery(pod_dir, ip, DATA_PLANES[self.mesh].style, self.session)
+            await self._admin_answers(pod_dir)
+            self._deliveries[name] = Delivery(pod_dir, ip, DATA_PLANES[self.mesh].style)
         else:
             self._listening.append(await asyncio.start_server(self._application(name), ip, 8080))
         return ip
@@ -290,12 +290,11 @@ class MiniMesh:
         while line := await reader.readline():
             self.metrics[name].observe(line.decode())
 
-    async def _admin_answers(self, ip: str) -> None:
+    async def _admin_answers(self, pod_dir: Path) -> None:
         for _ in range(500):
-            with contextlib.suppress(aiohttp.ClientError):
-                async with self.session.get(f"http://{ip}:15000/ready") as answer:
-                    if answer.status == 200:
-                        return
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                if (await admin.ask(pod_dir, "/ready"))[0] == 200:
+                    return
             await asyncio.sleep(0.01)
         raise TimeoutError(
             "Envoy did not start: " + "".join(p.read_text() for p in self._dir.glob("*/envoy.log"))

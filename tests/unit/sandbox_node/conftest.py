@@ -33,4 +33,4 @@ def store() -> Iterator[Store]:
 @pytest.fixture
 def client(store: Store) -> LocalClient:
     writes = Writes(store, Registry(), NoWebhooks())
-    return LocalClient(writes, Tokens("admin", b"key", lambda namespace, name: None))
+    return LocalClient(writes, Tokens("admin", b"key", lambda *_: None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,10 +32,16 @@ class Reviews:
         return {**review, "status": review_status}
 
     def _token(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        owner = self._tokens.user(spec.get("token", ""))
+        wanted = spec.get("audiences") or [ISSUER]
+        owner, audiences = self._tokens.review(spec.get("token", ""), wanted)
         if owner is None:
             return {"user": {}, "error": "invalid bearer token"}
-        return {"authenticated": True, "user": owner.info(), "audiences": spec.get("audiences") or [ISSUER]}
+        if not audiences:
+            error = (
+                f"token audiences are invalid for the target audiences [{' '.join(map(json.dumps, wanted))}]"
+            )
+            return {"user": {}, "error": error}
+        return {"authenticated": True, "user": owner.info(), "audiences": audiences}
 
     def _all(self, spec: Mapping[str, Any], user: User) -> dict[str, Any]:
         namespace = spec.get("namespace")

@@ -1,8 +1,8 @@
 """Users and their bearer tokens.
 
 The administrator has a fixed token. A service account's token is a JWT (HS256) signed with the sandbox's own
-key, with the claims that Kubernetes sets. Deleting the account invalidates its tokens, because each request
-compares the account's uid.
+key, with the claims that Kubernetes sets. It is good for its audiences only, and ends with its account and
+with the pod that it is bound to, because each request compares their uids.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,40 +54,57 @@ def account_groups(namespace: str) -> tuple[str, str]:
 class Tokens:
     """Issue and verify tokens.
 
-    ``account_uid`` maps (namespace, name) of a ServiceAccount to its uid or None.
+    ``uid_of`` maps the resource (``serviceaccounts`` or ``pods``), the namespace and the name of an object to
+    its uid, or to None if there is no such object.
     """
 
     def __init__(
-        self, admin_token: str, signing_key: bytes, account_uid: Callable[[str, str], str | None]
+        self, admin_token: str, signing_key: bytes, uid_of: Callable[[str, str, str], str | None]
     ) -> None:
         self._admin_token = admin_token
         self._key = signing_key
-        self._account_uid = account_uid
+        self._uid_of = uid_of
 
     def user(self, token: str) -> User | None:
-        """Return the user of a bearer token, or None when the token is not valid.
+        """Return the user of a bearer token for the API server, or None when the token is not valid.
 
-        A token is invalid when its signature is wrong, it has expired, or its account no longer exists.
+        A token is invalid when its signature is wrong, it has expired, it is for others than the API server,
+        or its account or pod no longer exists.
         """
+        owner, audiences = self.review(token)
+        return owner if audiences else None
+
+    def review(self, token: str, wanted: Collection[str] = (ISSUER,)) -> tuple[User | None, list[str]]:
+        """Return the user of a token and which of the ``wanted`` audiences it is for."""
         if not token.isascii():  # a header may contain any byte
-            return None
+            return None, []
         if hmac.compare_digest(token.encode(), self._admin_token.encode()):
-            return ADMIN
+            return ADMIN, [each for each in wanted if each == ISSUER]
         claims = self._claims(token)
         if claims is None or claims["exp"] < time.time():
-            return None
+            return None, []
         bound = claims["kubernetes.io"]
         namespace, account = bound["namespace"], bound["serviceaccount"]
-        if self._account_uid(namespace, account["name"]) != account["uid"]:
-            return None
+        if self._uid_of("serviceaccounts", namespace, account["name"]) != account["uid"]:
+            return None, []
         groups = (*account_groups(namespace), AUTHENTICATED)
         extra = {}
-        if "pod" in bound:
-            extra["authentication.kubernetes.io/pod-name"] = (bound["pod"]["name"],)
-        return User(f"system:serviceaccount:{namespace}:{account['name']}", groups, account["uid"], extra)
+        if pod := bound.get("pod"):
+            if self._uid_of("pods", namespace, pod["name"]) != pod["uid"]:
+                return None, []
+            extra["authentication.kubernetes.io/pod-name"] = (pod["name"],)
+            extra["authentication.kubernetes.io/pod-uid"] = (pod["uid"],)
+        user = User(f"system:serviceaccount:{namespace}:{account['name']}", groups, account["uid"], extra)
+        return user, [each for each in wanted if each in claims["aud"]]
 
     def issue(
-        self, namespace: str, name: str, uid: str, lifetime_s: int, pod: Mapping[str, str] | None = None
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        lifetime_s: int,
+        pod: Mapping[str, str] | None = None,
+        audiences: Collection[str] = (ISSUER,),
     ) -> str:
         """Return a token for a service account, optionally bound to a pod ({name, uid})."""
         now = int(time.time())
@@ -95,7 +112,7 @@ class Tokens:
         if pod:
             bound["pod"] = dict(pod)
         claims = {
-            "aud": [ISSUER],
+            "aud": list(audiences),
             "exp": now + lifetime_s,
             "iat": now,
             "iss": ISSUER,

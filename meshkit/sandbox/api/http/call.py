@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from meshkit.sandbox.api import offload, status
 from meshkit.sandbox.api.auth.users import User
-from meshkit.sandbox.api.http import negotiation
+from meshkit.sandbox.api.http import idle, negotiation
 from meshkit.sandbox.api.http.negotiation import Form
 from meshkit.sandbox.api.http.routes import Route
 from meshkit.sandbox.api.requests import DeleteOptions, Options, PatchType, Target
@@ -187,7 +188,7 @@ class Call:
     async def _read(self) -> bytes:
         if (self.request.content_length or 0) > bodies.MAX_BYTES:
             raise bodies.too_many_bytes()
-        return await self.request.read()
+        return await read_body(self.request)
 
     async def _decoded(self, raw: bytes) -> Any:
         is_yaml = self.media_type in negotiation.YAML and raw.lstrip()[:1] != b"{"
@@ -199,6 +200,16 @@ class Call:
         if self.media_type == "application/json-patch+json":
             self.duplicates[:] = [f"json patch {each}" for each in self.duplicates]
         return decoded
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Return the whole body. Raises ApiError 504 when it does not arrive in time."""
+    try:
+        async with asyncio.timeout(idle.BODY_S):
+            return await request.read()
+    except TimeoutError:
+        why = "Timeout: request did not complete within the requested timeout - the body did not arrive"
+        raise status.ApiError(504, "Timeout", why) from None
 
 
 def asks_for_watch(query: Mapping[str, str]) -> bool:

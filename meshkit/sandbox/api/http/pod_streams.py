@@ -16,11 +16,14 @@ from yarl import URL
 
 from meshkit.sandbox.api import status
 from meshkit.sandbox.api.http import port_forward
+from meshkit.sandbox.api.http.call import read_body
 
 _FOLLOW_EVERY_S = 0.3
 _MAX_TAIL_DIGITS = 9
 _OF_TIME = ("sinceSeconds", "sinceTime", "timestamps")
-_PROXY_TIMEOUT_S = 60.0
+_PROXY_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=60.0)
+"""A stream may last, but not without a byte."""
+_PROXY_CHUNK_BYTES = 1 << 16
 _SAFE_IN_PATH = "/$&+,:;=@"  # characters that Go does not escape in a path
 _HOP_BY_HOP = {
     "connection",
@@ -49,12 +52,18 @@ async def _no_pods_run(pod: Mapping[str, Any], port: int) -> port_forward.Connec
     raise ConnectionRefusedError("connection refused")
 
 
+def _no_address(pod: Mapping[str, Any], port: int) -> str:
+    raise ConnectionRefusedError("connection refused")
+
+
 @dataclass(frozen=True)
 class NodeHooks:
     """Callbacks through which the API server reaches running pods."""
 
     logs: LogReader
     dial: port_forward.Dialer = _no_pods_run
+    address_of: Callable[[Mapping[str, Any], int], str] = _no_address
+    """Returns the address ``tcp:HOST:PORT`` or ``unix:PATH`` of a pod's port. Raises OSError."""
 
 
 class Pods:
@@ -62,12 +71,6 @@ class Pods:
 
     def __init__(self, node: NodeHooks) -> None:
         self._node = node
-        self._session: aiohttp.ClientSession | None = None
-
-    async def close(self) -> None:
-        """Close the HTTP connections."""
-        if self._session is not None:
-            await self._session.close()
 
     async def log(
         self, request: web.Request, pod: Mapping[str, Any], now: Callable[[], Mapping[str, Any] | None]
@@ -121,44 +124,73 @@ class Pods:
     async def proxy(
         self, request: web.Request, pod: Mapping[str, Any], port: str, tail: str
     ) -> web.StreamResponse:
-        """Forward a request to a port of the pod and return the response.
+        """Forward a request to a port of the pod, and its response as it comes.
 
         ``tail`` is the decoded path, because some clients encode its slashes as ``%2F``, which kube-apiserver
-        accepts.
+        accepts. The address is the node agent's: the one in the pod's status may lead to any program.
         """
-        address = (pod.get("status") or {}).get("podIP")
-        if not address:
+        if not (pod.get("status") or {}).get("podIP"):
             raise status.ApiError(
                 503, "ServiceUnavailable", f'pod "{pod["metadata"]["name"]}" has no address yet'
             )
-        url = f"http://{address}:{_port(pod, port)}{quote(tail or '/', safe=_SAFE_IN_PATH)}"
+        number = _port(pod, port)
+        path = quote(tail or "/", safe=_SAFE_IN_PATH)
         if request.query_string:
-            url += f"?{request.rel_url.raw_query_string}"
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=_PROXY_TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
-        headers = {
-            key: value
-            for key, value in request.headers.items()
-            if key.lower() not in _HOP_BY_HOP and not key.lower().startswith("impersonate-")
-        }
+            path += f"?{request.rel_url.raw_query_string}"
+        body = await read_body(request)
+        answered = web.StreamResponse()
         try:
-            async with self._session.request(
-                request.method,
-                URL(url, encoded=True),
-                headers=headers,
-                data=await request.read() or None,
-                allow_redirects=False,
-            ) as upstream:
-                response_headers = {
-                    key: value for key, value in upstream.headers.items() if key.lower() not in _HOP_BY_HOP
-                }
-                return web.Response(
-                    status=upstream.status, headers=response_headers, body=await upstream.read()
-                )
+            connector, host = _connector(self._node.address_of(pod, number))
+            async with (
+                aiohttp.ClientSession(
+                    connector=connector, timeout=_PROXY_TIMEOUT, auto_decompress=False
+                ) as session,
+                session.request(
+                    request.method,
+                    URL(f"http://{host}{path}", encoded=True),
+                    headers=_forwarded(request.headers),
+                    data=body or None,
+                    allow_redirects=False,
+                ) as upstream,
+            ):
+                await _pass_on(upstream, answered, request)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if answered.prepared:
+                raise  # the response has begun: the connection is closed
             why = f"error trying to reach service: {error}"
             raise status.ApiError(503, "ServiceUnavailable", why) from error
+        return answered
+
+
+def _connector(address: str) -> tuple[aiohttp.BaseConnector, str]:
+    """Return the connector to ``tcp:HOST:PORT`` or ``unix:PATH``, and the host for the URL."""
+    kind, _, rest = address.partition(":")
+    if kind == "unix":
+        return aiohttp.UnixConnector(rest), "localhost"
+    return aiohttp.TCPConnector(), rest
+
+
+def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in headers.items()
+        if key.lower() not in _HOP_BY_HOP and not key.lower().startswith("impersonate-")
+    }
+
+
+async def _pass_on(
+    upstream: aiohttp.ClientResponse, answered: web.StreamResponse, request: web.Request
+) -> None:
+    """Send a pod's response to the client, each part when it comes."""
+    answered.set_status(upstream.status, upstream.reason)
+    for key, value in upstream.headers.items():
+        if key.lower() not in _HOP_BY_HOP:
+            answered.headers.add(key, value)
+    answered.content_length = upstream.content_length
+    await answered.prepare(request)
+    async for part in upstream.content.iter_chunked(_PROXY_CHUNK_BYTES):
+        await answered.write(part)
+    await answered.write_eof()
 
 
 def _has_ended(pod: Mapping[str, Any] | None, container: str) -> bool:

@@ -24,6 +24,7 @@ from meshkit.sandbox.api.http.answers import (
     refusal,
 )
 from meshkit.sandbox.api.http.call import Call, asks_for_watch, method_not_allowed, number
+from meshkit.sandbox.api.http.idle import IdleConnections
 from meshkit.sandbox.api.http.pod_streams import Pods
 from meshkit.sandbox.api.http.routes import Route
 from meshkit.sandbox.api.http.subresources import Subresources
@@ -46,6 +47,7 @@ class HttpApi:
     """Handle the HTTP requests of the API server."""
 
     def __init__(self, writes: Writes, reads: Reads, rights: Rights, tokens: Tokens, pods: Pods) -> None:
+        self.idle = IdleConnections()
         self._writes = writes
         self._reads = reads
         self._rights = rights
@@ -58,7 +60,8 @@ class HttpApi:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; every error becomes a Status response."""
         try:
-            return await self._answer(request)
+            with self.idle.answering(request):
+                return await self._answer(request)
         except status.ApiError as error:
             return refusal(request, error)
         except web.HTTPRequestEntityTooLarge:

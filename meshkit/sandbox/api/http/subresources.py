@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from meshkit.meshes.model.pods import service_account
 from meshkit.sandbox.api import offload, status
 from meshkit.sandbox.api.admission.eviction import Evictions
 from meshkit.sandbox.api.auth.users import ISSUER, Tokens
@@ -19,11 +20,13 @@ from meshkit.sandbox.api.http.scale import replicas_only, scale_of, with_replica
 from meshkit.sandbox.api.requests import Object, Options, Target, now
 from meshkit.sandbox.api.schema.decoding import decoded_whole, patched
 from meshkit.sandbox.api.storage import typed
-from meshkit.sandbox.api.storage.store import Stored
+from meshkit.sandbox.api.storage.store import Key, Stored
 from meshkit.sandbox.api.storage.writes import Writes
 
 _NOT_SERVED = ("attach", "exec", "ephemeralcontainers", "binding")
 _TOKEN_LIFETIME_S = 3600
+_SHORTEST_TOKEN_S, _LONGEST_TOKEN_S = 600, 1 << 32
+"""The bounds of kube-apiserver (kubernetes/pkg/apis/authentication/validation)."""
 
 
 class Subresources:
@@ -133,11 +136,11 @@ class Subresources:
         stored = self._present(call.target)
         body, options = await self._body(call)
         spec = body.get("spec") or {}
-        lifetime_s = int(spec.get("expirationSeconds") or _TOKEN_LIFETIME_S)
+        lifetime_s = _lifetime_s(spec)
+        audiences = spec.get("audiences") or [ISSUER]
         uid = stored.object["metadata"]["uid"]
-        bound = spec.get("boundObjectRef") or {}
-        pod = {"name": bound["name"], "uid": bound.get("uid", "")} if bound.get("kind") == "Pod" else None
-        token = self._tokens.issue(call.target.namespace, call.target.name, uid, lifetime_s, pod)
+        pod = self._bound_pod(call, spec.get("boundObjectRef"))
+        token = self._tokens.issue(call.target.namespace, call.target.name, uid, lifetime_s, pod, audiences)
         answer = {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
@@ -146,10 +149,32 @@ class Subresources:
                 "namespace": call.target.namespace,
                 "creationTimestamp": now(),
             },
-            "spec": {"audiences": [ISSUER], **spec, "expirationSeconds": lifetime_s},
+            "spec": {**spec, "audiences": audiences, "expirationSeconds": lifetime_s},
             "status": {"token": token, "expirationTimestamp": now(after_s=lifetime_s)},
         }
         return one_object(_of_body(call), answer, options, code=201)
+
+    def _bound_pod(self, call: Call, ref: Mapping[str, Any] | None) -> dict[str, str] | None:
+        """Return the name and uid of the pod that a token is to end with, which must run as its account."""
+        if not ref:
+            return None
+        account = call.target.name
+        if (ref.get("kind"), ref.get("apiVersion")) != ("Pod", "v1"):
+            asked = f"{ref.get('apiVersion', '')} {ref.get('kind', '')}".strip()
+            why = f'cannot bind token for serviceaccount "{account}" to {asked}'
+            raise status.bad_request(f"{why}: the sandbox binds tokens to pods only")
+        name = str(ref.get("name") or "")
+        stored = self._writes.store.get(Key("pods", call.target.namespace, name))
+        if stored is None:
+            raise status.not_found("pods", "", name)
+        if service_account(stored.object) != account:
+            why = f'cannot bind token for serviceaccount "{account}" to pod running with different'
+            raise status.bad_request(f"{why} serviceaccount name.")
+        uid = stored.object["metadata"]["uid"]
+        if ref.get("uid") and ref["uid"] != uid:
+            why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record"
+            raise status.conflict("pods", "", name, why)
+        return {"name": name, "uid": uid}
 
     async def _finalize(self, call: Call) -> web.Response:
         """Remove a terminating namespace when the request clears its finalizers."""
@@ -158,6 +183,24 @@ class Subresources:
         if not options.dry_run and not (body.get("spec") or {}).get("finalizers"):
             self._writes.finalize_namespace(stored.key.name)
         return one_object(call, body, options)
+
+
+def _lifetime_s(spec: Mapping[str, Any]) -> int:
+    """Return how long a token is to be valid; raise ApiError 422 outside Kubernetes' bounds."""
+    asked = spec.get("expirationSeconds")
+    lifetime_s = _TOKEN_LIFETIME_S if asked is None else int(asked)
+    bounds = (
+        (lifetime_s < _SHORTEST_TOKEN_S, "may not specify a duration less than 10 minutes"),
+        (lifetime_s > _LONGEST_TOKEN_S, "may not specify a duration larger than 2^32 seconds"),
+    )
+    causes = [
+        status.invalid_value("spec.expirationSeconds", lifetime_s, why)
+        for is_wrong, why in bounds
+        if is_wrong
+    ]
+    if causes:
+        raise status.invalid("TokenRequest", "authentication.k8s.io", "", causes)
+    return lifetime_s
 
 
 def _body_target(call: Call) -> Target:

@@ -13,6 +13,7 @@ them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ INSERT OR IGNORE INTO counter VALUES (1, 1, 0);
 """
 
 
+_TABLES = {"object", "change", "counter"}
+_MEMORY = ":memory:"
 MAX_OBJECT_BYTES = 3 << 19  # 1.5 MiB: etcd --max-request-bytes
 
 
@@ -121,6 +124,15 @@ class Subscription:
         return await self._queue.get()
 
 
+def _create(path: Path) -> None:
+    """Create an empty store. A file of this name is always a whole store, even if this process is killed."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as db:
+        db.executescript(_SCHEMA)
+    draft.replace(path)
+
+
 class Store:
     """Store the objects of one sandbox.
 
@@ -132,18 +144,22 @@ class Store:
         self.closed = False
         self._objects: dict[str, dict[Key, Stored]] = {}
         self._subscriptions: dict[str, set[Subscription]] = {}
+        in_memory = path == _MEMORY
         try:
+            if not in_memory and not Path(path).exists():
+                _create(Path(path))
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._open()
-        except (sqlite3.Error, ValueError) as error:
+            self._open(is_new=in_memory)
+        except (sqlite3.Error, ValueError, OSError) as error:
             raise SandboxError(
                 f"The sandbox's store {path} cannot be read: {error}. The file was not changed.",
                 remedy="Free the disk, or move the file away to start an empty sandbox.",
             ) from error
 
-    def _open(self) -> None:
+    def _open(self, *, is_new: bool) -> None:
         try:
-            self._check()
+            if not is_new:
+                self._check()
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
@@ -157,6 +173,9 @@ class Store:
         (result,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if result != "ok":
             raise sqlite3.DatabaseError(" ".join(result.split()))
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        if not tables >= _TABLES:
+            raise sqlite3.DatabaseError("it is empty, or another program's")
 
     def _load(self) -> None:
         self.rv, self.compacted = self._db.execute("SELECT rv, compacted FROM counter").fetchone()
