@@ -1,10 +1,11 @@
 """00_start_here on an empty sandbox, then in JupyterLab in a real browser, with its live chart and buttons;
-02_releases and 03_experiments on the same shop.
+02_releases, 03_experiments and 05_notebook_to_git on the same shop, executed and in the browser.
 
 The first run, without a browser, installs the mesh and restarts the shop behind sidecars; the browser's run
-changes nothing of that, and a release goes on there until a version that was slowed down is rolled back. Both
-take a minute and more, because they start kernels, JupyterLab and a mesh.
-With ``MESHKIT_PICTURE=docs/images/start_here.png`` the second also saves the README's picture.
+changes nothing of that, and a release goes on there until a version that was slowed down is rolled back. Most
+take half a minute and more, because they start kernels and JupyterLab. Linkerd is soak.
+With ``MESHKIT_PICTURE=docs/images/start_here.png`` the second also saves the README's picture; screenshots of
+the others are saved in ``out/screens``.
 """
 
 from __future__ import annotations
@@ -25,34 +26,55 @@ from meshkit.facts import Kind
 from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.runbooks.execution import RunbookResult, run_runbook
 from meshkit.testing import running_sandbox
-from tests.browser.lab import (
-    ARGUMENTS,
-    KERNEL_READY,
-    SLOW_MS,
-    chromium,
-    run_all_cells,
-)
+from tests.browser.accessibility import violations
+from tests.browser.lab import ARGUMENTS, KERNEL_READY, SLOW_MS, chromium, run_all_cells
 
-NOTEBOOKS, NAME = shipped_folder("notebooks"), "00_start_here.ipynb"
-VIRTUAL_SERVICE = Kind("networking.istio.io/v1", "VirtualService")
+NAME = "00_start_here.ipynb"
+SCREENS = Path(__file__).parents[2] / "out" / "screens"
+ROUTES = {
+    "istio": Kind("networking.istio.io/v1", "VirtualService"),
+    "linkerd": Kind("gateway.networking.k8s.io/v1", "HTTPRoute"),
+}
+RATES = """() => {
+  const chart = [...document.querySelectorAll('.mk-panel .mk-live-chart')].at(-1);
+  return Object.fromEntries((chart?.data ?? []).map(line => [line.name, line.y?.at(-1)]));
+}"""
+"""The newest value of each line of the panel's last row, requests a second, by the line's name."""
 POINTS = "() => document.querySelector('.mk-live-chart')?.data?.[0]?.x?.length ?? 0"
 
 
+@pytest.fixture(scope="module", params=["istio", pytest.param("linkerd", marks=pytest.mark.soak)])
+def mesh(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunbookResult]:
+def notebooks(mesh: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the notebooks for one mesh."""
+    folder = tmp_path_factory.mktemp("notebooks") / mesh
+    shutil.copytree(shipped_folder("notebooks"), folder)
+    for file in folder.glob("*.ipynb"):
+        file.write_text(file.read_text().replace('mesh = \\"istio\\"', f'mesh = \\"{mesh}\\"'))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_run(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunbookResult]:
     """The notebook run once, on a sandbox that was empty and is the one that ``mk.connect()`` finds."""
     with running_sandbox() as sandbox, pytest.MonkeyPatch.context() as patch:
         patch.setenv("MESHKIT_HOME", str(sandbox.home.parent))
-        yield run_runbook(str(NOTEBOOKS / NAME), out=tmp_path_factory.mktemp("run"), as_name="first")
+        yield run_runbook(str(notebooks / NAME), out=tmp_path_factory.mktemp("run"), as_name="first")
 
 
 @pytest.fixture
-def page(first_run: RunbookResult, tmp_path: Path) -> Iterator[Page]:
+def page(first_run: RunbookResult, notebooks: Path, tmp_path: Path) -> Iterator[Page]:
     """The notebook, open in JupyterLab with its kernel ready; a copy, because JupyterLab saves by itself."""
     option, browser_path = "--LabApp.expose_app_in_browser=True", chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
-        folder = shutil.copytree(NOTEBOOKS, tmp_path / "notebooks")
+        folder = shutil.copytree(notebooks, tmp_path / "notebooks")
+        experiments = folder / "03_experiments.ipynb"
+        experiments.write_text(experiments.read_text().replace("step_s: float = 8.0", "step_s: float = 3.0"))
         with running_lab(folder, theme="JupyterLab Light", options=(option,)) as lab:
             page = browser.new_page(viewport={"width": 1300, "height": 1290})
             page.set_default_timeout(SLOW_MS)
@@ -70,13 +92,13 @@ def test_it_runs_on_an_empty_sandbox(first_run: RunbookResult) -> None:
 
 
 def test_experiments_are_compared_and_leave_the_traffic_as_it_was(
-    first_run: RunbookResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first_run: RunbookResult, mesh: str, notebooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """03_experiments on the same shop. Its kernel ends while the last experiment goes on."""
     monkeypatch.chdir(tmp_path)
-    before = route_of_the_shop()
+    before = route_of_the_shop(mesh)
     parameters = {"step_s": "3"}
-    done = run_runbook(str(NOTEBOOKS / "03_experiments.ipynb"), parameters, out=tmp_path, as_name="03")
+    done = run_runbook(str(notebooks / "03_experiments.ipynb"), parameters, out=tmp_path, as_name="03")
     assert done.error is None
     outputs = [
         cell.outputs[-1].data
@@ -96,17 +118,17 @@ def test_experiments_are_compared_and_leave_the_traffic_as_it_was(
     assert [each.settings for each in repeated.settings] == [
         each.settings for each in mk.load_experiment(recorded).settings
     ]
-    assert route_of_the_shop() == before
+    assert route_of_the_shop(mesh) == before
     assert mk.stop_experiments(mk.connect()) == []
 
 
 def test_the_mesh_goes_to_git_and_stays_as_it_was(
-    first_run: RunbookResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first_run: RunbookResult, mesh: str, notebooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """05_notebook_to_git on the same shop: files for Git, and what Argo CD would fight over."""
     monkeypatch.chdir(tmp_path)
-    before, changes = route_of_the_shop(), mk.history(mk.connect())
-    done = run_runbook(str(NOTEBOOKS / "05_notebook_to_git.ipynb"), out=tmp_path, as_name="05")
+    before, changes = route_of_the_shop(mesh), mk.history(mk.connect())
+    done = run_runbook(str(notebooks / "05_notebook_to_git.ipynb"), out=tmp_path, as_name="05")
     assert done.error is None
     text = "".join(
         str(output.get("text", ""))
@@ -114,19 +136,19 @@ def test_the_mesh_goes_to_git_and_stays_as_it_was(
         if cell.cell_type == "code"
         for output in cell.outputs
     )
-    assert "kind: VirtualService" in text
+    assert f"kind: {ROUTES[mesh].kind}" in text
     assert "PRIVATE KEY" not in text
     assert mk.Injection(namespace="shop") in mk.load_intents("mesh.yaml")
     assert "nothing to do" in text, "the intents that were read back change nothing"
     assert "exit code 5" in text
-    assert "MK2401 VirtualService shop/web: Argo CD (Application shop)" in text
-    assert "MK2402 VirtualService shop/web: Argo CD (Application shop)" in text
-    assert (route_of_the_shop(), mk.history(mk.connect())) == (before, changes)
-    assert "argocd-controller" not in str(mk.connect().api.list(VIRTUAL_SERVICE, "shop"))
+    assert f"MK2401 {ROUTES[mesh].kind} shop/web: Argo CD (Application shop)" in text
+    assert f"MK2402 {ROUTES[mesh].kind} shop/web: Argo CD (Application shop)" in text
+    assert (route_of_the_shop(mesh), mk.history(mk.connect())) == (before, changes)
+    assert "argocd-controller" not in str(mk.connect().api.list(ROUTES[mesh], "shop"))
 
 
-def route_of_the_shop() -> object:
-    return [found["spec"] for found in mk.connect().api.list(VIRTUAL_SERVICE, "shop")]
+def route_of_the_shop(mesh: str) -> object:
+    return [found["spec"] for found in mk.connect().api.list(ROUTES[mesh], "shop")]
 
 
 def test_a_release_in_the_browser(page: Page) -> None:
@@ -161,11 +183,7 @@ def test_a_release_in_the_browser(page: Page) -> None:
 
 def test_releases_are_listed_joined_and_started_in_the_browser(page: Page) -> None:
     """02_releases on the same shop, where the release of the notebook before has ended."""
-    page.evaluate("void window.jupyterapp.commands.execute('docmanager:open', {path: '02_releases.ipynb'})")
-    page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget?.context?.path === '02_releases.ipynb'"
-    )
-    page.wait_for_function(KERNEL_READY)
+    open_notebook(page, "02_releases.ipynb")
     run_all_cells(page)
     choice = page.get_by_label("Release", exact=True)
     choice.wait_for()
@@ -180,6 +198,54 @@ def test_releases_are_listed_joined_and_started_in_the_browser(page: Page) -> No
     page.get_by_role("button", name="Roll back now").click()
     expect(page.locator(".mk-panel .mk-verdict")).to_contain_text("Rolled back")
     assert [one.name for one in mk.releases(mk.connect())] == ["web-v2-again", "web-v2"]
+
+
+def test_an_experiment_is_watched_changed_and_put_back_in_the_browser(page: Page, mesh: str) -> None:
+    """03_experiments: two presets from code, then the panel, where a slider and two buttons are used."""
+    before = route_of_the_shop(mesh)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    open_notebook(page, "03_experiments.ipynb")
+    run_all_cells(page)
+    panel = page.locator(".mk-panel")
+    panel.locator(".mk-live-chart .main-svg").first.wait_for()
+    share = panel.get_by_role("slider").first
+    share.focus()
+    for _ in range(3):
+        page.keyboard.press("PageUp")
+    page.wait_for_function(f"() => ({RATES})().v2 > 5")
+    assert route_of_the_shop(mesh) != before
+    take_screenshot(page, f"experiment-{mesh}-shifted")
+    assert violations(page, ".mk-panel") == []
+    panel.get_by_role("button", name="Stop and put back").click()
+    expect(panel.locator(".mk-title")).to_contain_text("over")
+    assert route_of_the_shop(mesh) == before
+    take_screenshot(page, f"experiment-{mesh}-put-back")
+    assert errors == []
+
+
+def test_the_way_to_git_is_walked_in_the_browser(page: Page, mesh: str) -> None:
+    before = route_of_the_shop(mesh)
+    open_notebook(page, "05_notebook_to_git.ipynb")
+    run_all_cells(page)
+    outputs = page.locator(".jp-CodeCell .jp-OutputArea-output")
+    expect(outputs.filter(has_text="MK2402").first).to_be_attached()
+    expect(outputs.filter(has_text="exit code 5").first).to_be_attached()
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    assert route_of_the_shop(mesh) == before
+
+
+def open_notebook(page: Page, name: str) -> None:
+    page.evaluate(f"void window.jupyterapp.commands.execute('docmanager:open', {{path: '{name}'}})")
+    page.wait_for_function(f"() => window.jupyterapp.shell.currentWidget?.context?.path === '{name}'")
+    page.wait_for_function(KERNEL_READY)
+
+
+def take_screenshot(page: Page, name: str) -> None:
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    panel = page.locator(".mk-panel")
+    panel.evaluate("e => e.scrollIntoView({block: 'start'})")
+    panel.screenshot(path=SCREENS / f"{name}.png")
 
 
 def shift_by_hand(page: Page) -> None:
