@@ -250,6 +250,17 @@ class ArmCounts:
         return low_edge
 
 
+class Coverage(NamedTuple):
+    """How many proxies a reading asked, of all that run, and how many of these answered."""
+
+    running: int
+    asked: int
+    answered: int
+
+    def __str__(self) -> str:
+        return f"{self.asked:,} of {self.running:,} proxies asked, {self.answered:,} answered"
+
+
 @dataclass(frozen=True)
 class Samples:
     """The answers of each version between two times (seconds since the epoch).
@@ -260,6 +271,7 @@ class Samples:
     ``zones`` has the zone of each pod, as far as it is known.
     ``unreached`` has the failed requests for which no pod was chosen: those of a version are part of its
     counts in ``arms``, those under an empty name carry no version and are in no arm.
+    ``coverage`` says how many proxies were asked at the end, None if none of them was.
     """
 
     start_s: float
@@ -269,6 +281,7 @@ class Samples:
     asked_percent: float | None = None
     unreached: Mapping[str, int] = field(default_factory=dict)
     zones: Mapping[str, str] = field(default_factory=dict)
+    coverage: Coverage | None = None
 
     @property
     def requests(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from meshkit.decide.admission.possible import refused_histogram
 from meshkit.decide.statistics.sequential import Table
 from meshkit.errors import NoData
-from meshkit.facts import ArmCounts
+from meshkit.facts import ArmCounts, Coverage
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class SampleWindow:
     ``agreed``: the measured share had agreed with ``asked_percent`` before this window, so the step's clock
     ran. ``warming``: too soon after a change of weights for latencies to count (errors always count).
     ``refused``: why nothing of it counts; empty if it counts. ``zones``: the latencies of both versions by
-    zone, where they are compared within zones; ``note`` says how they are compared then.
+    zone, where they are compared within zones; ``note`` says how they are compared then. ``coverage``: how
+    many proxies were asked.
     """
 
     start_s: float
@@ -126,6 +127,7 @@ class SampleWindow:
     refused: str = ""
     zones: tuple[ZoneWindow, ...] = ()
     note: str = ""
+    coverage: Coverage | None = None
 
     @property
     def failures(self) -> Table:
@@ -164,6 +166,7 @@ class SampleWindow:
             **({"refused": self.refused} if self.refused else {}),
             **({"zones": [asdict(zone) for zone in self.zones]} if self.zones else {}),
             **({"note": self.note} if self.note else {}),
+            **({"coverage": list(self.coverage)} if self.coverage else {}),
         }
 
     @classmethod
@@ -172,6 +175,8 @@ class SampleWindow:
         arms = ("stable", "canary")
         fields = {name: record[name] for name in cls.__dataclass_fields__ if name in record.keys() - arms}
         fields["zones"] = tuple(map(ZoneWindow.from_record, record.get("zones", ())))
+        if covered := record.get("coverage"):
+            fields["coverage"] = Coverage(*covered)
         return cls(**fields, stable=_arm(record["stable"]), canary=_arm(record["canary"]))
 
 

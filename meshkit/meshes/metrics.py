@@ -132,6 +132,8 @@ class MetricTable:
     bucket_annotations: Callable[[Sequence[float]], Mapping[str, str]] | None = None
     """The annotations of a pod template that give its proxy these edges in ms; None: they are fixed."""
     pod_label: str = ""
+    filtered: Callable[[Sequence[str]], tuple[int, str]] | None = None
+    """The port and path of a page with the counters of these names only; None: proxies write whole pages."""
     refusal_setting: str = ""
     """The setting without which proxies do not expose refused connections; empty if they always do."""
     may_refuse: Callable[[Object], bool] = lambda pod: True

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from meshkit.errors import NoData
-from meshkit.facts import ArmCounts, Samples
+from meshkit.facts import ArmCounts, Coverage, Samples
 from meshkit.observe.rises import rises
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Counters:
     gone: Mapping[str, Page] = field(default_factory=dict)
     started: Mapping[str, float] = field(default_factory=dict)
     first_s: float | None = None
+    coverage: Coverage | None = None
+    """How many proxies were asked; None where the observer asks none of them."""
 
     def following(self, earlier: Counters | None) -> Counters:
         """Return this reading with the memory of ``earlier`` ones, so that what returns after a gap counts
@@ -177,6 +179,7 @@ def window(before: Counters, after: Counters) -> Samples:
             for version in after.versions
         },
         unreached={version: n for version in ("", *after.versions) if (n := _unreached(found, version))},
+        coverage=after.coverage,
     )
 
 

@@ -1,7 +1,7 @@
 """An observer that reads the counters from the sidecars' metrics pages, without Prometheus.
 
 It reads the proxies of callers, because these also count timeouts and refused connections. A caller may be in
-any namespace, so every meshed pod is asked.
+any namespace; known_callers.py says which proxies are asked.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from meshkit.errors import NoData
 from meshkit.meshes.metrics import MetricTable, Sample
 from meshkit.observe.counters import CounterKey, Counters, Page, Target
 from meshkit.observe.exposition import samples
-from meshkit.observe.pages import read_pages
+from meshkit.observe.known_callers import KnownCallers
+from meshkit.observe.pages import pages_of
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -27,41 +28,49 @@ LOOK_TIMEOUT_S = 4.0
 
 @dataclass(frozen=True)
 class ScrapeObserver:
-    """An Observer that reads the pages of all meshed pods by the metric table of a mesh."""
+    """An Observer that reads the pages of the callers' proxies by the metric table of a mesh.
+
+    It learns who the callers are, so one observer is for one series of readings.
+    """
 
     table: MetricTable
+    _callers: KnownCallers = field(default_factory=KnownCallers, compare=False, repr=False)
 
     def counters(self, cluster: Cluster, target: Target) -> Counters:
-        """Read the counters of all running proxies. Needs list on pods and get on pods/proxy.
+        """Read the counters of the callers' proxies. Needs list on pods and get on pods/proxy.
 
-        Raises NoData if no pod has a sidecar, or if no page could be read.
+        Raises NoData if no pod has a sidecar, if no page could be read, or if too few callers answered.
         """
         return self.counters_of(cluster, (target,))[0]
 
     def counters_of(self, cluster: Cluster, targets: Sequence[Target]) -> list[Counters]:
         """Read the counters of several targets at once: each page is read and parsed once."""
-        reading = read_pages(
+        asked = self._callers.chosen(cluster, self.table, targets)
+        reading = pages_of(
             cluster,
-            (self.table,),
+            asked,
             lambda text, table, pod: _pages(text, table, targets, pod["metadata"]["name"]),
+            counters=_names(self.table),
             within_s=LOOK_TIMEOUT_S,
         )
-        if not reading.asked:
+        if not asked:
             raise NoData(
                 f"No running pod has the sidecar {self.table.sidecar}, so nothing can be measured.",
                 remedy="Enable injection in the callers' namespaces and restart their workloads.",
             )
         if not reading.answered:
             raise NoData(
-                f"None of {reading.asked} sidecars answered on port {self.table.port}{self.table.path}.",
+                f"None of {len(asked)} sidecars answered on port {self.table.port}{self.table.path}.",
                 remedy="Check that the API server can reach the pods and that you may get pods/proxy.",
             )
+        coverage = self._callers.learn(asked, reading.pages)
         return [
             Counters(
                 reading.taken_s,
                 target.versions,
                 {proxy: None if found is None else found[at] for proxy, found in reading.pages.items()},
                 started=reading.started,
+                coverage=coverage,
             )
             for at, target in enumerate(targets)
         ]
@@ -73,9 +82,13 @@ def read_page(text: str, table: MetricTable, target: Target, pod: str = "") -> P
 
 
 def _pages(text: str, table: MetricTable, targets: Sequence[Target], pod: str) -> list[Page]:
-    counters = (table.requests, f"{table.latency}_bucket", *table.unreached.counters)
-    listed = list(samples(text, counters))
+    listed = list(samples(text, _names(table)))
     return [page_of(listed, table, target, pod) for target in targets]
+
+
+def _names(table: MetricTable) -> tuple[str, ...]:
+    """The counters that a release reads."""
+    return (table.requests, f"{table.latency}_bucket", *table.unreached.counters)
 
 
 def page_of(page_samples: Iterable[Sample], table: MetricTable, target: Target, pod: str = "") -> Page:

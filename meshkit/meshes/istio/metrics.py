@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 
 from meshkit.facts import Object
@@ -38,6 +39,8 @@ INBOUND = "_15006"
 """The end of the inbound listener's address in the names of statistics, for IPv4 and IPv6."""
 REFUSALS = f"{INBOUND}.no_filter_chain_match"
 """The suffix by which ``proxyStatsMatcher`` includes the count of refused connections."""
+_ENVOY_PORT = 15090
+"""The port of a proxy on which Envoy alone writes its metrics (istio.io, Ports used by Istio)."""
 _CONNECTIONS = "istio_tcp_connections_opened_total"
 _RBAC = re.compile(r"envoy_http_inbound_[0-9a-fA-F_]*?_(?P<port>[0-9]+)_?_rbac")
 """Envoy's decisions by access rules (istio.io, Security, Dry Run); its tags are in Istio's bootstrap."""
@@ -115,6 +118,17 @@ def _client(labels: Mapping[str, str]) -> str:
     return f"{namespace}/{name}" if name != UNKNOWN else UNKNOWN
 
 
+def _filtered(counters: Sequence[str]) -> tuple[int, str]:
+    """Envoy's own page, whose port passes queries on; pilot-agent, which merges it with others, does not.
+
+    Envoy writes the statistics in whose names it finds the expression, and with ``usedonly`` those that were
+    ever counted (https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus).
+    """
+    names = {name.removesuffix("_bucket") for name in counters}
+    expression = "|".join(map(re.escape, sorted(names)))
+    return _ENVOY_PORT, f"/stats/prometheus?usedonly&filter={urllib.parse.quote(expression)}"
+
+
 def _bucket_setting(edges_ms: Sequence[float]) -> str:
     (name, value), *_ = _bucket_annotations(edges_ms).items()
     return (
@@ -163,6 +177,7 @@ METRICS = MetricTable(
     refusal_setting=f"meshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes: ['{REFUSALS}']",
     may_refuse=_may_refuse,
     buckets=_bucket_setting,
+    filtered=_filtered,
     bucket_annotations=_bucket_annotations,
     pod_where={"reporter": "destination"},
     unreached=Unreached(

@@ -31,6 +31,8 @@ class DataPlane:
     """The upper bounds of a pod's latency buckets."""
     images: Mapping[str, Image]
     """The programs that run for the mesh's images, by repository."""
+    filtered_port: int = 0
+    """The port with the same page where it obeys a query ``filter``, as Envoy's own does; 0: none."""
 
     def metrics(self, pod: Object, peers: PeerLookup) -> PodMetrics:
         """Return the metrics of a pod's proxy."""

@@ -8,11 +8,14 @@ counts the access log lines under the names, labels and buckets that the mesh's 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.exposition import Family, Histogram, Labels, braces
+
+_ANY = re.compile("")
 
 
 class Series(Protocol):
@@ -73,17 +76,20 @@ class PodMetrics:
             histogram = self._histograms[timed] = Histogram(self._buckets)
         histogram.add(_duration_ms(entry))
 
-    def exposition(self) -> str:
-        """Return the metrics page in Prometheus' text format."""
+    def exposition(self, wanted: re.Pattern[str] = _ANY) -> str:
+        """Return the metrics page in Prometheus' text format, with the families that match only."""
         lines: list[str] = []
         for family in self._series.families:
+            if not wanted.search(family.name):
+                continue
             counted = [(labels, n) for (name, labels), n in self._counters.items() if name == family.name]
             if counted:
                 lines += family.head()
                 lines += [f"{family.name}{braces(labels)} {n}" for labels, n in counted]
         latency = self._series.histogram
-        lines += latency.head() if self._histograms else []
-        for labels, histogram in self._histograms.items():
+        histograms = self._histograms if wanted.search(latency.name) else {}
+        lines += latency.head() if histograms else []
+        for labels, histogram in histograms.items():
             lines += histogram.lines(latency.name, labels)
         return "\n".join([*lines, ""])
 

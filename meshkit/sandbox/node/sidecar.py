@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+import re
+import urllib.parse
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +43,18 @@ class Sidecar:
     ) -> None:
         self._pod, self._ip, self._pod_dir, self._proxy = pod, ip, pod_dir, plane.proxy
         self._port, self._path = plane.page
+        self._filtered_port = plane.filtered_port
         self.metrics = plane.metrics(pod, peers)
-        self._page: asyncio.Server | None = None
+        self._pages: list[asyncio.Server] = []
         self._config = ConfigServer(pod_dir, watch)
 
     async def open(self) -> None:
         """Write Envoy's initial files and serve its configuration and metrics page."""
         envoy.prepare(self._pod_dir, pod=self._pod, pod_ip=self._ip)
         await self._config.open()
-        self._page = await asyncio.start_server(self._answer, self._ip, self._port)
+        self._pages.append(await asyncio.start_server(self._answer, self._ip, self._port))
+        if self._filtered_port:
+            self._pages.append(await asyncio.start_server(self._filter, self._ip, self._filtered_port))
 
     def write_proxy_info(self, env: Mapping[str, str]) -> None:
         """Write the proxy's mesh and its trusted roots into the pod's folder."""
@@ -59,8 +64,8 @@ class Sidecar:
     def close(self) -> None:
         """Stop serving the configuration and the metrics page."""
         self._config.close()
-        if self._page is not None:
-            self._page.close()
+        for page in self._pages:
+            page.close()
 
     def count(self, lines: list[bytes]) -> None:
         """Count lines of the access log in the metrics."""
@@ -90,19 +95,39 @@ class Sidecar:
             return ("200 OK", "ready\n") if await self.is_ready() else ("503 Service Unavailable", "")
         return "404 Not Found", ""
 
+    async def _filtered_at(self, path: str) -> tuple[str, str]:
+        """Envoy's own page, with the statistics in whose names it finds the expression ``filter``."""
+        path, _, query = path.partition("?")
+        if path != self._path:
+            return "404 Not Found", ""
+        try:
+            wanted = re.compile(dict(urllib.parse.parse_qsl(query)).get("filter", ""))
+        except re.error:
+            return "400 Bad Request", "Invalid re2 regex"
+        return "200 OK", self.metrics.exposition(wanted)
+
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(
-            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-        ):
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-            path = (head.split(b" ", 2)[1:2] or [b""])[0].partition(b"?")[0].decode(errors="replace")
-            status, body = await self._page_at(path)
-            content = body.encode()
-            writer.write(
-                f"HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\n"
-                f"content-length: {len(content)}\r\nconnection: close\r\n\r\n".encode()
-                + content
-            )
-            await writer.drain()
-        writer.close()
+        await _served(reader, writer, lambda path: self._page_at(path.partition("?")[0]))
+
+    async def _filter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _served(reader, writer, self._filtered_at)
+
+
+async def _served(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    page_at: Callable[[str], Awaitable[tuple[str, str]]],
+) -> None:
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+        path = (head.split(b" ", 2)[1:2] or [b""])[0].decode(errors="replace")
+        status, body = await page_at(path)
+        content = body.encode()
+        writer.write(
+            f"HTTP/1.1 {status}\r\ncontent-type: text/plain; version=0.0.4\r\n"
+            f"content-length: {len(content)}\r\nconnection: close\r\n\r\n".encode()
+            + content
+        )
+        await writer.drain()
+    writer.close()

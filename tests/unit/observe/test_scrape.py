@@ -21,6 +21,7 @@ from meshkit.observe.exposition import samples
 from meshkit.observe.scrape import read_page
 
 TARGET = Target("shop", "web", 8080, ("v1", "v2"))
+FILTERED = "/stats/prometheus?usedonly&filter=istio_request_duration_milliseconds%7Cistio_requests_total"
 
 
 def istio_series(version: str, code: str, reporter: str = "source", service: str = "web") -> str:
@@ -203,7 +204,7 @@ class FakeApi:
         return self._pods
 
     def pod_get(self, namespace: str, pod: str, port: int, path: str, *, timeout_s: float) -> str:
-        assert (namespace, port, path) == ("shop", 15020, "/stats/prometheus")
+        assert (namespace, port, path) in (("shop", 15090, FILTERED), ("shop", 15020, "/stats/prometheus"))
         if pod not in self._pages:
             raise ClusterError("no answer", remedy="", status=503)
         return self._pages[pod]

@@ -84,6 +84,7 @@ class WindowMaker:
             canary=arms[release.canary],
             zones=zones.windows(versions, edges),
             note=zones.note,
+            coverage=samples.coverage,
         )
 
     def _warm(

@@ -38,4 +38,5 @@ DATA_PLANE = DataPlane(
         "docker.io/istio/proxyv2": programs.PROXY,
         "docker.io/istio/pilot": Image("program", _istiod, _VARIABLES),
     },
+    filtered_port=15090,
 )
