@@ -350,6 +350,7 @@ STRANGE = (
     b"GET /api HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer e30.W10.x\r\n\r\n",
     b"GET /api HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n",
     b"GET /api HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n",
+    b"GET /api/v1/pods HTTP/1.1\r\nAuthorization: Bearer TOKEN\r\nImpersonate-User: \xff\r\n\r\n",
     b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     b"POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"POST /api HTTP/1.1\r\nContent-Type: text; charset=\xe9\r\nContent-Length: 1\r\n\r\n{",
@@ -363,7 +364,7 @@ def test_no_bytes_of_a_stranger_cause_an_internal_error(tmp_path: Path, sent: by
     async def scenario(to: Connection) -> None:
         context = ssl.create_default_context(cafile=str(to.home.ca_certificate))
         reader, writer = await asyncio.open_connection("127.0.0.1", to.server.port, ssl=context)
-        writer.write(sent)
+        writer.write(sent.replace(b"TOKEN", to.home.token.read_bytes()))
         answer = await asyncio.wait_for(reader.readline(), 10)
         assert re.match(rb"HTTP/1\.[01] 4\d\d ", answer), answer
         writer.transport.abort()
