@@ -17,6 +17,7 @@ from meshkit.sandbox.api.auth import credentials
 from meshkit.sandbox.api.auth.rights import Rights
 from meshkit.sandbox.api.auth.users import Tokens
 from meshkit.sandbox.api.client import LocalClient
+from meshkit.sandbox.api.http.expectations import answer_expectation
 from meshkit.sandbox.api.http.idle import IdleConnections
 from meshkit.sandbox.api.http.pod_streams import NodeHooks, Pods
 from meshkit.sandbox.api.http.server import HttpApi
@@ -100,7 +101,7 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
     await bootstrap.create_objects(client, home.ca_certificate.read_text())
     api = HttpApi(writes, Reads(store), Rights(store), tokens, Pods(node))
     app = web.Application(client_max_size=bodies.MAX_BYTES)
-    app.router.add_route("*", "/{path:.*}", api.handle)
+    app.router.add_route("*", "/{path:.*}", api.handle, expect_handler=answer_expectation)
     runner = web.AppRunner(
         app,
         access_log=None,

@@ -78,6 +78,20 @@ def status_causes(pod: Object) -> Iterator[Cause]:
         yield status.invalid_value("status.podIPs[0].ip", addresses[0], "must be equal to `podIP`")
 
 
+def address_causes(pod: Object, old: Object | None) -> Iterator[Cause]:
+    """Yield an error for each address in a pod's status that is not the one that its node wrote.
+
+    Services and gateways send requests to these addresses, so whoever may write pods/status could otherwise
+    lead them to any program of this machine.
+    """
+    now, before = (found.get("status") or {} for found in (pod, old or {}))
+    for field in ("podIP", "podIPs"):
+        if now.get(field) and now[field] != before.get(field):
+            yield Cause(
+                f"status.{field}", "FieldValueForbidden", "Forbidden: only the pod's node sets its address"
+            )
+
+
 def spec_causes(spec: Object, path: str) -> Iterator[Cause]:
     """Yield the validation errors of a pod spec."""
     volumes: set[str] = set()

@@ -6,6 +6,8 @@ import asyncio
 import copy
 import gzip
 import json
+import re
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -335,5 +337,36 @@ def test_warnings_are_cut_and_those_that_fit_no_header_are_left_out(tmp_path: Pa
         assert 0 < sum(map(len, headers.getall("Warning"))) < 5_000
         code, _, headers = await to.request("POST", CM, json={"metadata": {"name": "d"}, "a\nb": 1, "odd": 1})
         assert (code, headers.getall("Warning")) == (201, ['299 - "unknown field \\"odd\\""'])
+
+    run(scenario, tmp_path)
+
+
+STRANGE = (
+    b"\xff\xfe\x00\x01\r\n\r\n",
+    b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /%ed%a0%80?watch=%ff HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /api HTTP/9.9\r\nHost: x\r\n\r\n",
+    b"GET /api HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+    b"GET /api HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer e30.W10.x\r\n\r\n",
+    b"GET /api HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n",
+    b"GET /api HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n",
+    b"GET /api/v1/pods HTTP/1.1\r\nAuthorization: Bearer TOKEN\r\nImpersonate-User: \xff\r\n\r\n",
+    b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    b"POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /api HTTP/1.1\r\nContent-Type: text; charset=\xe9\r\nContent-Length: 1\r\n\r\n{",
+    b"GET /api HTTP/1.1\r\n" + b"x: y\r\n" * 5000 + b"\r\n",
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("sent", STRANGE, ids=range(len(STRANGE)))
+def test_no_bytes_of_a_stranger_cause_an_internal_error(tmp_path: Path, sent: bytes) -> None:
+    async def scenario(to: Connection) -> None:
+        context = ssl.create_default_context(cafile=str(to.home.ca_certificate))
+        reader, writer = await asyncio.open_connection("127.0.0.1", to.server.port, ssl=context)
+        writer.write(sent.replace(b"TOKEN", to.home.token.read_bytes()))
+        answer = await asyncio.wait_for(reader.readline(), 10)
+        assert re.match(rb"HTTP/1\.[01] 4\d\d ", answer), answer
+        writer.transport.abort()
 
     run(scenario, tmp_path)

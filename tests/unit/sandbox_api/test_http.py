@@ -381,6 +381,25 @@ def test_the_python_client_is_told_when_its_version_is_too_old_and_lists_again(t
     run(scenario, tmp_path)
 
 
+def test_the_address_of_a_pod_is_written_by_its_node_only(tmp_path: Path) -> None:
+    path = "/api/v1/namespaces/default/pods/p/status"
+    merge = {"Content-Type": "application/merge-patch+json"}
+
+    async def scenario(to: Connection) -> None:
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await to.server.client.create("pods", pod)
+        await to.server.client.update_status("pods", "p", None, {"phase": "Running", "podIP": "127.9.0.1"})
+        for forged in ({"podIP": "127.0.0.1"}, {"podIPs": [{"ip": "127.9.0.1"}, {"ip": "10.0.0.1"}]}):
+            code, refusal, _ = await to.request("PATCH", path, json={"status": forged}, headers=merge)
+            assert (code, "only the pod's node sets its address" in refusal["message"]) == (422, True), (
+                refusal
+            )
+        code, changed, _ = await to.request("PATCH", path, json={"status": {"reason": "x"}}, headers=merge)
+        assert (code, changed["status"]["podIP"]) == (200, "127.9.0.1")
+
+    run(scenario, tmp_path)
+
+
 def test_a_token_request_has_kubernetes_bounds(tmp_path: Path) -> None:
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     path = "/api/v1/namespaces/default/serviceaccounts/default/token"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from meshkit.sandbox.api import offload, status
+from meshkit.sandbox.api import offload, podrules, status
 from meshkit.sandbox.api.admission import limits
 from meshkit.sandbox.api.auth import escalation
 from meshkit.sandbox.api.auth.rights import Rights
+from meshkit.sandbox.api.auth.users import is_node
 from meshkit.sandbox.api.requests import Admission, Admit, Object
 from meshkit.sandbox.api.schema import bodies, defaults, rules, validation
 from meshkit.sandbox.api.schema import cel_rules as celrules
@@ -48,6 +49,8 @@ async def admitted(store: Store, admit: Admit, admission: Admission, *, large: b
         admission.old,
         target.subresource,
     )
+    if resource.key == "pods" and target.subresource == "status" and not is_node(admission.options.user):
+        causes = [*causes, *podrules.address_causes(new, admission.old)]
     if causes:
         raise status.invalid(resource.kind, resource.group, target.name, causes)
     grant = escalation.granted(Rights(store), replace(admission, object=new))

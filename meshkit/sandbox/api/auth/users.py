@@ -46,6 +46,11 @@ ADMIN = User("sandbox-admin", (MASTERS, AUTHENTICATED))
 SYSTEM = User("system:kube-controller-manager", (MASTERS, AUTHENTICATED))
 
 
+def is_node(user: User) -> bool:
+    """Return whether a user is a node of the sandbox or the sandbox itself."""
+    return user == SYSTEM or user.name.startswith("system:node:")
+
+
 def account_groups(namespace: str) -> tuple[str, str]:
     """Return the groups that every ServiceAccount of a namespace belongs to."""
     return "system:serviceaccounts", f"system:serviceaccounts:{namespace}"

@@ -144,8 +144,8 @@ def refusal(request: web.Request, error: ApiError) -> web.Response:
 def as_json(
     request: web.Request, obj: Mapping[str, Any], *, code: int = 200, content_type: str = "application/json"
 ) -> web.Response:
-    """Return a JSON response."""
-    raw = json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return a JSON response; quoted bytes of a header that are no text become question marks."""
+    raw = json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
     return as_bytes(request, raw, code=code, content_type=content_type)
 
 
