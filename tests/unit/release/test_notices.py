@@ -18,6 +18,7 @@ from meshkit.operations.release.notices.sender import Sender
 from meshkit.operations.release.restoring.rollback import plan_rollback
 from meshkit.operations.release.runner import send_command
 from meshkit.operations.release.state.model import ReleaseState
+from meshkit.operations.undo import undo
 from tests.unit.release.hooks import PATH, serving
 from tests.unit.release.stage import BAD, Stage
 
@@ -122,6 +123,35 @@ def test_a_rollback_after_the_end_is_told() -> None:
     stage.run()
     apply(plan_rollback("web-v2", stage.cluster, force=True, clock=stage.clock), stage.cluster)
     assert reasons(stage)[-2:] == ["Promoted", "RolledBack"]
+
+
+def test_an_undo_is_told_and_so_is_the_undo_of_a_rollback() -> None:
+    stage = Stage(look_s=3, rps=100)
+    outcome = stage.run()
+    back = apply(plan_rollback("web-v2", stage.cluster, force=True, clock=stage.clock), stage.cluster)
+    undo(back, stage.cluster)
+    undo(outcome.change_id, stage.cluster)
+    assert reasons(stage)[-4:] == ["Promoted", "RolledBack", "TakenAgain", "Undone"]
+    assert "ana undid its rollback" in events(stage)[-2]["message"]
+    assert events(stage)[-1]["message"].startswith("Release web-v2: undone by ")
+
+
+def test_a_rollback_after_the_records_were_lost_is_told() -> None:
+    stage = Stage(look_s=3, rps=100)
+    stage.run_until_killed(lambda state: state.step == 1)
+    stage.clock.sleep(60)
+    for key in [key for key in stage.fake.api.objects if key[0] == "ConfigMap" and "change-" in key[2]]:
+        del stage.fake.api.objects[key]
+    apply(plan_rollback("web-v2", stage.cluster, force=True, clock=stage.clock), stage.cluster)
+    assert reasons(stage)[-1] == "RolledBack"
+
+
+def test_a_webhook_is_told_of_an_undo() -> None:
+    with serving((200, "ok")) as hook:
+        stage = Stage(look_s=3, rps=100, notify=NOTIFY)
+        hook.secret_in(stage)
+        undo(stage.run().change_id, stage.cluster)
+    assert [body["event"] for body in hook.bodies[-2:]] == ["promoted", "undone"]
 
 
 def test_without_the_right_to_write_events_a_release_runs_and_says_so_once() -> None:

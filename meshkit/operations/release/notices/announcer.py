@@ -11,6 +11,7 @@ from meshkit.operations.release.notices.webhook import Post, address_of, post
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
+    from meshkit.cluster.journal import Journal
     from meshkit.operations.release.notices.notice import Notice
     from meshkit.operations.release.state.model import ReleaseState
 
@@ -65,8 +66,17 @@ class Announcer:
         return [*problems, *self._sender.problems()]
 
 
-def announce(notice: Notice, state: ReleaseState, cluster: Cluster) -> list[str]:
-    """Tell one transition of a release that no process runs; return the problems as sentences."""
+def announce(
+    notice: Notice, state: ReleaseState, cluster: Cluster, *, journal: Journal | None = None, result: str = ""
+) -> None:
+    """Tell one transition of a release that no process runs.
+
+    Problems are notes in its ``journal``, with the ``result`` that the release has now; without a journal
+    they are not kept.
+    """
     announcer = Announcer(state, cluster)
     announcer.collect(notice)
-    return announcer.close(state)
+    for problem in announcer.close(state):
+        if journal is not None:
+            stamp = {"at_s": notice.at_s, "state": result, "who": notice.who}
+            journal.append(state.change_id, {"kind": "note", "text": problem, **stamp})

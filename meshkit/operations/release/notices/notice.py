@@ -25,6 +25,8 @@ EventWord = Literal[
     "gate expired",
     "promoted",
     "rolled back",
+    "undone",
+    "taken again",
     "undecided",
     "lost",
 ]

@@ -26,11 +26,13 @@ from meshkit.operations.release.edge.places import (
     place_now,
     place_of,
 )
+from meshkit.operations.release.notices.announcer import announce
+from meshkit.operations.release.notices.notice import Notice
 from meshkit.operations.release.restoring.lost_journal import standing
 from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import find_route, owners, record_of, route_of, weights_of
 from meshkit.operations.release.runner import hold_lock, release_state, runner_of
-from meshkit.operations.release.state.fold import GIVEN_BACK, TAKEN_AGAIN, begun
+from meshkit.operations.release.state.fold import GIVEN_BACK, TAKEN_AGAIN, begun, fold
 from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.release.weights import WeightWriters, same_percent
 
@@ -174,8 +176,6 @@ class RollbackPlan:
         """Write into the records of the release, or into what is left of them, that it was rolled back."""
         from meshkit.cluster.journal import Journal
         from meshkit.operations.release.commands import Mailbox
-        from meshkit.operations.release.notices.announcer import announce
-        from meshkit.operations.release.notices.notice import Notice
 
         who, mailbox = cluster.api.whoami(), Mailbox(cluster, self.release.name)
         at_s = self.clock.now()
@@ -187,12 +187,14 @@ class RollbackPlan:
             journal.append(self.state.change_id, record)
             said = f"Release {self.release.name}: rolled back by {who} after its end."
             notice = Notice("rolled back", said, at_s, percent, who)
-            for problem in announce(notice, self.state, cluster):
-                journal.append(self.state.change_id, {"kind": "note", "text": problem, **stamp})
+            announce(notice, self.state, cluster, journal=journal, result="rolled_back")
         elif mailbox.change_id() is not None:
             said = f"Rolled back by {who} after its records had been deleted."
             end = {"kind": "end", "result": "rolled_back", "sentences": [said], "percent": percent, **stamp}
             mailbox.close(end)
+            if begin := mailbox.begin():
+                notice = Notice("rolled back", f"Release {self.release.name}: {said}", at_s, percent, who)
+                announce(notice, begun(begin), cluster)
 
 
 def plan_rollback(
@@ -262,8 +264,12 @@ def undo_rollback(
         if released and journal.has(released):
             result = _result_before(journal.records(released))
             percent = share_percent(stable, canary)
-            stamp = {"at_s": SystemClock().now(), "state": result, "who": who, "percent": percent}
+            at_s = SystemClock().now()
+            stamp = {"at_s": at_s, "state": result, "who": who, "percent": percent}
             journal.append(released, {"kind": TAKEN_AGAIN, "change": change_id, **stamp})
+            said = f"Release {release.name}: {who} undid its rollback; {release.canary} gets {percent:g} %."
+            notice = Notice("taken again", said, at_s, percent, who)
+            announce(notice, fold(journal.records(released)), cluster, journal=journal, result=result)
     journal.append(change_id, {"kind": "undone", "state": "undone", "who": who})
     return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref)
 

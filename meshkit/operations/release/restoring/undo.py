@@ -9,6 +9,8 @@ from meshkit.errors import BadInput
 from meshkit.operations.clock import SystemClock
 from meshkit.operations.plan import Change
 from meshkit.operations.release.edge.places import place_of
+from meshkit.operations.release.notices.announcer import announce
+from meshkit.operations.release.notices.notice import Notice
 from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import route_of
 from meshkit.operations.release.runner import hold_lock
@@ -54,6 +56,9 @@ def undo_release(
         weights = [state.found_weights, *(edge.weights for edge in edges)]
         writer.move_back(weights, state.asked_percent, "the release")
         writer.hand_back(saved)
-    stamp = {"at_s": SystemClock().now(), "who": cluster.api.whoami()}
-    journal.append(change_id, {"kind": "undone", "state": "undone", **stamp})
+    at_s, who = SystemClock().now(), cluster.api.whoami()
+    journal.append(change_id, {"kind": "undone", "state": "undone", "at_s": at_s, "who": who})
+    said = f"Release {state.release.name}: undone by {who}; the weights are those from before it."
+    notice = Notice("undone", said, at_s, state.found_percent, who)
+    announce(notice, state, cluster, journal=journal, result="undone")
     return Change(change_id, f"Undo of {records[0]['what']}", 1, cluster.ref)
