@@ -24,6 +24,7 @@ from meshkit.sandbox.controllers.objects import is_finished, is_terminating, key
 from meshkit.sandbox.dataplane.pod_directory import (
     ADDRESS_FILE,
     OutsideFolder,
+    admin_socket,
     app_socket,
     control_socket,
     pod_folder,
@@ -44,6 +45,8 @@ KUBELET_VERSION = "v1.37.0+meshkit.sandbox"
 RUNTIME_VERSION = f"{PROCESS_RUNTIME}://1"
 TOKEN_LIFETIME_S = 365 * 24 * 3600
 """A pod's token is not renewed; it becomes invalid with the pod and with its ServiceAccount."""
+ENVOY_ADMIN_PORT = 15000
+"""Where istioctl asks a proxy, by a forwarded port; the sandbox's proxies listen on a socket instead."""
 CLOSE_GRACE_S = 1.0
 HEARTBEAT_S = 240.0
 """Period of the nodes' heartbeats; clients compare their clock with the last one (kubelet: 5 min)."""
@@ -266,7 +269,10 @@ async def dial(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to what listens on a port inside a pod, behind its sidecar. Raises OSError."""
     folder = _folder(run, pod)
-    for behind in (control_socket(folder, port), app_socket(folder, port)):
+    private = [control_socket(folder, port), app_socket(folder, port)]
+    if port == ENVOY_ADMIN_PORT:
+        private.append(str(admin_socket(folder)))
+    for behind in private:
         if Path(behind).is_socket():
             return await asyncio.open_unix_connection(behind)
     return await asyncio.open_connection(_own_address(folder), port)

@@ -48,3 +48,24 @@ def test_it_says_whose_it_is_and_whom_it_was_told_to_trust(tmp_path: Path) -> No
     proxy = Sidecar(OWN, DATA_PLANES["linkerd"], "127.7.0.1", tmp_path, lambda _: None, None)  # type: ignore[arg-type]
     proxy.write_proxy_info({"LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS": "roots", "KEY": "s3cret"})
     assert json.loads((tmp_path / "proxy.json").read_text()) == {"mesh": "linkerd", "roots": "roots"}
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\n", b"\r\n\r\n", b"x" * 200_000])
+def test_its_page_ends_a_request_that_is_none(
+    sent: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sidecar, "REQUEST_TIMEOUT_S", 0.2)
+    proxy = Sidecar(OWN, DATA_PLANES["linkerd"], "127.7.0.1", tmp_path, lambda _: None, None)  # type: ignore[arg-type]
+
+    async def answer() -> bytes:
+        async with await asyncio.start_server(proxy._answer, "127.0.0.1", 0) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(sent)
+            try:
+                return await asyncio.wait_for(reader.read(), 10)
+            except ConnectionResetError:
+                return b""
+            finally:
+                writer.close()
+
+    assert asyncio.run(answer()).partition(b"\r\n")[0] in (b"", b"HTTP/1.1 404 Not Found")
