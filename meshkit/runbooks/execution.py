@@ -24,11 +24,11 @@ from xml.etree import ElementTree
 from meshkit import errors
 from meshkit.cluster.connect import CLUSTER
 from meshkit.facts import ClusterRef
+from meshkit.kube.redaction import Redaction
 from meshkit.operations.plan import OUTCOME, PENDING
 from meshkit.runbooks.catalogue import Runbook, load_runbook
 from meshkit.runbooks.live_output import LiveOutput
 from meshkit.runbooks.parameters import convert_parameters
-from meshkit.runbooks.redaction import Redaction
 from meshkit.runbooks.secrets import resolved
 from meshkit.views.plain_text import visible, visible_line
 from meshkit.views.report import runbook_page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from meshkit.runbooks.redaction import Redaction
+from meshkit.kube.redaction import Redaction
 
 
 class LiveOutput:

@@ -24,7 +24,7 @@ from typing import Any
 from meshkit import settings
 from meshkit.errors import BadInput
 from meshkit.facts import Kind
-from meshkit.runbooks.redaction import SHORTEST, Redaction, redaction
+from meshkit.kube.redaction import SHORTEST, Redaction, redaction
 
 PREFIX = "secret:"
 

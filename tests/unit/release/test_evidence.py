@@ -9,7 +9,7 @@ import pytest
 
 from meshkit.cluster.journal import Journal
 from meshkit.errors import BadInput, NoData, UnknownName
-from meshkit.operations.release.evidence_bundle.bundle import chain, release_evidence, text_of
+from meshkit.operations.release.evidence_bundle.bundle import SEALED, chain, release_evidence, text_of
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.runner import send_command
 from meshkit.operations.release.state.model import ReleaseState
@@ -95,6 +95,19 @@ def test_hashes_computed_anew_do_not_hide_a_changed_sample(stage: Stage) -> None
     assert any(f"Record {number} (look" in each and "the samples give" in each for each in offline.problems)
     against = verify_evidence(forged, stage.cluster)
     assert any("has another record" in each for each in against.problems)
+
+
+def test_only_the_journal_tells_that_an_unsealed_file_was_made_anew(stage: Stage) -> None:
+    records = Journal(stage.cluster).records(stage.state.change_id)
+    for record in records:
+        if record.get("who") == "ana":
+            record["who"] = "eve"
+    unsealed = [record for record in records if record.get("kind") != SEALED]
+    forged = text_of("web-v2", stage.state.change_id, chain(unsealed))
+    assert verify_evidence(forged).intact
+    (problem,) = verify_evidence(forged, stage.cluster).problems
+    assert problem.startswith("Record 0 (start ")
+    assert "has another record" in problem
 
 
 def test_a_result_that_no_verdict_gave_is_found(stage: Stage) -> None:

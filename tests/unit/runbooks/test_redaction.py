@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat import v4
 
-from meshkit.runbooks.redaction import REDACTED, Redaction, redaction
+from meshkit.kube.redaction import REDACTED, Redaction, redaction
 
 NASTY = "p4ss\"w'or\\d/é<&>\n\ttwo  words\x1b😀"
 WRITERS: dict[str, Callable[[str], str]] = {

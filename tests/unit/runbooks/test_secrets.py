@@ -11,8 +11,8 @@ from nbformat import v4
 
 from meshkit.cluster.connect import connect
 from meshkit.errors import BadInput
+from meshkit.kube.redaction import REDACTED
 from meshkit.runbooks.execution import run_runbook
-from meshkit.runbooks.redaction import REDACTED
 from meshkit.runbooks.secrets import resolved
 from meshkit.testing import Sandbox
 from tests.unit.runbooks.notebooks import write_runbook

@@ -36,6 +36,7 @@ from meshkit.operations.release.baseline import enough, short_of
 from meshkit.operations.release.edge.places import place_of
 from meshkit.operations.release.evidence_bundle.bundle import seal
 from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of
+from meshkit.operations.release.evidence_bundle.secret_texts import SecretTexts
 from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.gates.keeper import Gatekeeper
 from meshkit.operations.release.notices.announcer import Announcer
@@ -89,6 +90,7 @@ class Runner:
         self._windows = WindowMaker(state, cluster)
         self._gates = Gatekeeper(state, cluster, posting=posting)
         self._announcer = Announcer(state, cluster, posting=posting)
+        self._secrets = SecretTexts(release, cluster)
         self._in_doubt = False
 
     def run(self) -> ReleaseState:
@@ -101,7 +103,7 @@ class Runner:
             if isinstance(error, ClusterError | UnknownName):
                 lost = lost_meanwhile(self.state, self._cluster, self._journal, self._mailbox)
             if not isinstance(error, Conflict):  # Another process runs it now.
-                said = str(lost or error)
+                said = self._secrets.text(str(lost or error))
                 self._announcer.collect(lost_notice(self.state, said, self._clock.now()))
             self._close()
             raise lost or error from error
@@ -190,6 +192,7 @@ class Runner:
 
     def _hold(self, reason: str) -> None:
         """Judge a window in which nothing could be measured."""
+        reason = self._secrets.text(reason)
         self._note(reason)
         samples = _no_samples(self.state, self._clock.now())
         self._look(samples, replace(self._windows.look_of(samples, self.state), refused=reason.rstrip(".")))
@@ -388,7 +391,8 @@ class Runner:
         self._weights.tidy()
         self._weights.hand_back(self._managed_fields)
         percent = self.state.asked_percent if percent is None else percent
-        end = {"state": result, "result": result, "sentences": list(sentences), "percent": percent}
+        told = [self._secrets.text(sentence) for sentence in sentences]
+        end = {"state": result, "result": result, "sentences": told, "percent": percent}
         self._record("end", **end)
         with suppress(MeshkitError):  # The release has ended, whether or not these are kept.
             self._mailbox.close({"kind": "end", "at_s": self.state.ended_s, **end})
@@ -397,12 +401,13 @@ class Runner:
 
     def _note(self, text: str) -> None:
         """Journal a message for people, unless it repeats the last one."""
+        text = self._secrets.text(text)
         if not self.state.events or self.state.events[-1].text != text:
             self._record("note", text=text)
 
     def _record(self, kind: str, **fields: Any) -> None:
         writer = self._lock.transitions
-        record: Mapping[str, Any] = {"kind": kind, "at_s": self._clock.now(), "writer": writer, **fields}
+        record = self._secrets.record({"kind": kind, "at_s": self._clock.now(), "writer": writer, **fields})
         self._journal.append(self.state.change_id, record)
         # Fold what a reader gets back from JSON: lists instead of tuples, and rounded numbers.
         self.state = after(self.state, json.loads(json.dumps(record)))

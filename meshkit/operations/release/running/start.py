@@ -14,6 +14,7 @@ from meshkit.kube.pods import all_containers
 from meshkit.operations.release.additions import additions_of
 from meshkit.operations.release.baseline import pods_of
 from meshkit.operations.release.edge.places import place_now
+from meshkit.operations.release.evidence_bundle.secret_texts import SecretTexts
 from meshkit.operations.release.route import record_of, weights_of
 from meshkit.operations.release.runner import running_state
 from meshkit.operations.release.state.fold import BEGIN, begin_record, fold
@@ -77,10 +78,12 @@ def _begin(
     release = plan.release
     obj = _as_planned(plan, cluster)
     edges = _edges_as_planned(plan, cluster)
+    secrets = SecretTexts(release, cluster)
     if not started:
         operation = Operation("release", plan.mesh, release.name, {"namespace": release.namespace})
         what = f"Release {release.namespace}/{release.name}"
-        journal.start(operation, what, why or f"{release.stable} to {release.canary}", id=plan.change_id)
+        why = secrets.text(why) or f"{release.stable} to {release.canary}"
+        journal.start(operation, what, why, id=plan.change_id)
     record = {
         "kind": BEGIN,
         "change_id": plan.change_id,
@@ -95,7 +98,7 @@ def _begin(
         "versions": _versions(plan, cluster),
         **stamp,
     }
-    notes = [{"kind": "note", "text": text, **stamp} for text in plan.unmoved]
+    notes = [{"kind": "note", "text": secrets.text(text), **stamp} for text in plan.unmoved]
     for each in (record, *notes):
         journal.append(plan.change_id, each)
     mailbox.open(record)

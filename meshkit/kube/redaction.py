@@ -1,4 +1,4 @@
-"""Remove secret values from the outputs of cells, in every form that Python, JSON, YAML or HTML writes.
+"""Remove secret values from texts and outputs, in every form that Python, JSON, YAML or HTML writes.
 
 A value is turned into a pattern in which each character stands for all its spellings: as it is, behind any
 number of backslashes, as an entity, or percent-encoded. Base64 is found at each of its three alignments, so
@@ -57,7 +57,7 @@ class Redaction:
             if cell.cell_type == "code":
                 for name in ("stdout", "stderr"):
                     self._stream([each for each in cell.outputs if each.get("name") == name])
-                cell.outputs = [self._tree(output) for output in cell.outputs]
+                cell.outputs = [self.tree(output) for output in cell.outputs]
 
     def _stream(self, outputs: list[Any]) -> None:
         """Remove the values from what was printed, which a kernel cuts into outputs anywhere."""
@@ -74,11 +74,12 @@ class Redaction:
                     outputs[index]["text"] = f"{kept[:low]}{mark}{kept[high:]}"
                     mark = ""
 
-    def _tree(self, found: Any) -> Any:
+    def tree(self, found: Any) -> Any:
+        """Return nested lists and mappings without the values."""
         if isinstance(found, str):
             return self.text(found)
         if isinstance(found, dict):
-            return type(found)({self._tree(key): self._tree(value) for key, value in found.items()})
+            return type(found)({self.tree(key): self.tree(value) for key, value in found.items()})
         if not isinstance(found, list):
             return found
         if (
@@ -87,7 +88,7 @@ class Redaction:
             and self.pattern.search("".join(found))
         ):
             return self.text("".join(found)).splitlines(keepends=True)
-        return [self._tree(each) for each in found]
+        return [self.tree(each) for each in found]
 
 
 def redaction(values: Iterable[str]) -> Redaction:
