@@ -111,6 +111,8 @@ if TYPE_CHECKING:
     from meshkit.operations.release.restoring.rollback import plan_rollback as plan_rollback
     from meshkit.operations.release.runner import release_state as release_state
     from meshkit.operations.release.runner import send_command as send_command
+    from meshkit.operations.release.unattended.guardian import guard_release as guard_release
+    from meshkit.operations.release.unattended.job import plan_in_cluster as plan_in_cluster
     from meshkit.operations.rights.roles import role_objects as role_objects
     from meshkit.operations.routes.convert import plan_convert as plan_convert
     from meshkit.operations.routes.edit import plan_match as plan_match
@@ -192,6 +194,8 @@ _HOMES = {
     "operations.chaos": ("Chaos",),
     "operations.traffic_gate": ("TrafficGateOptions",),
     "operations.undo": ("undo",),
+    "operations.release.unattended.guardian": ("guard_release",),
+    "operations.release.unattended.job": ("plan_in_cluster",),
     "operations.rights.roles": ("role_objects",),
     "operations.routes.convert": ("plan_convert",),
     "operations.experiments.comparison": ("compare_experiments",),

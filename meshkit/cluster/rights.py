@@ -37,7 +37,7 @@ def of_journal(api: Api) -> set[Right]:
     namespace = Kind("v1", "Namespace")
     needed = Right("get", "", "namespaces", NAMESPACE)
     if api.allowed(*needed) and api.get(namespace, NAMESPACE) is not None:
-        return rights
+        return rights | {needed}
     return rights | {needed, Right("create", "", "namespaces"), Right("patch", "", "namespaces")}
 
 

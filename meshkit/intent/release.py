@@ -206,6 +206,12 @@ class Release(Intent):
         description="share of the requests that stable keeps for that time to compare with, in percent below "
         "50; at 0 slowdowns under about 40 % stay invisible after promotion",
     )
+    unattended_s: float = Field(
+        default=120,
+        ge=15,
+        description="how long nobody may run the release before its guardian, if it has one, rolls it back, "
+        "in seconds, at least 15",
+    )
     gates: tuple[Gate, ...] = Field(
         default=(),
         description="decisions that the release waits for before a step; a worse canary is rolled back "

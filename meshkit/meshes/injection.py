@@ -8,7 +8,7 @@ of the injector itself differs between meshes and is part of ``Injection``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from meshkit.facts import Object, Snapshot
@@ -69,6 +69,8 @@ class Injection:
     """The label or annotation by which a namespace requests injection (``key=value``); else empty."""
     origin: Callable[[Object], ProxyOrigin]
     """The revision and version of the control plane that injected a pod's proxy."""
+    opting_out: Mapping[str, Labels] = field(default_factory=dict)
+    """The labels and annotations (``labels`` and ``annotations``) by which a pod template opts out."""
     asks: Callable[[Object], bool] = _asks_nothing
     """Whether a pod template requests injection itself, in a namespace that does not."""
     sidecarless: Callable[[Object, Object], str] = _none_without_sidecar

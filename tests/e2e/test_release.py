@@ -28,11 +28,13 @@ from meshkit.operations.release.plan import plan_release
 from meshkit.operations.release.route import route_object, weights_of
 from meshkit.operations.release.runner import Outcome, release_state
 from meshkit.operations.release.state.model import ReleaseState
+from meshkit.operations.release.unattended.job import plan_in_cluster, wait_until_runs
 from meshkit.operations.undo import undo
 from meshkit.testing import running_sandbox
 from tests.e2e.ledgers import RUNNER, had_no_cpu
 
 RPS = 100.0
+JOB = Kind("batch/v1", "Job")
 
 
 class Shop:
@@ -229,6 +231,46 @@ def test_killed_runner_is_gone_on_with(v1_serves: Shop) -> None:
     assert outcome.change_id == state.change_id
     assert [h.kind for h in outcome.state.events].count("begin") == 1
     assert v1_serves.owners(release) == owners, "the owner's next apply would meet a conflict"
+
+
+def test_a_job_releases_and_its_guardian_takes_back_what_nobody_runs(v1_serves: Shop) -> None:
+    """Each with the account that its role gives it; the runner's Job of the second release is deleted."""
+    cluster, release = v1_serves.cluster, v1_serves.release("v1", "v2", unattended_s=15)
+    made = plan_in_cluster(release, cluster, mesh=v1_serves.mesh, guardian=True)
+    change = apply(made.plan, cluster)
+    wait_until_runs(made, cluster)
+    state = _ended(v1_serves, release)
+    if not had_no_cpu(cluster, "v2", "v1", state.started_s):
+        assert state.status == "promoted", state.sentences
+    for name in made.jobs:
+        cluster.api.wait(JOB, name, "meshkit-system", _is_complete, 60, "complete")
+    undo(change.id, cluster)
+    assert cluster.api.list(JOB, "meshkit-system") == []
+    v1_serves.send_all_to("v1")
+
+    release = v1_serves.release("v1", "v2", unattended_s=15, step_s=120)
+    made = plan_in_cluster(release, cluster, mesh=v1_serves.mesh, guardian=True)
+    change = apply(made.plan, cluster)
+    _when_at_step(v1_serves, release, 0)
+    cluster.api.delete(JOB, made.jobs[0], "meshkit-system")
+    state = _ended(v1_serves, release)
+    assert state.status == "rolled_back"
+    assert "guardian" in state.sentences[0]
+    assert v1_serves.canary_percent(release) == 0
+    undo(change.id, cluster)
+
+
+def _ended(meshed: Shop, release: Release) -> ReleaseState:
+    until_s = time.monotonic() + 240
+    while not (state := release_state(release.name, meshed.cluster)).ended:
+        assert time.monotonic() < until_s, state
+        time.sleep(1)
+    return state
+
+
+def _is_complete(job: dict[str, Any] | None) -> bool:
+    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Complete" and each["status"] == "True" for each in conditions)
 
 
 def _arguments(meshed: Shop, release: Release) -> list[str]:

@@ -23,6 +23,12 @@ from meshkit.cli.output import (
 )
 from meshkit.cli.releases.approve import approve_command
 from meshkit.cli.releases.control import COMMANDS, FILE, load_release, release_to_run, which_option
+from meshkit.cli.releases.unattended import (
+    guard_command,
+    in_cluster_options,
+    require_in_cluster,
+    run_in_cluster,
+)
 from meshkit.errors import BadInput, ClusterError, NoData, Unhealthy, WarningsFound
 
 if TYPE_CHECKING:
@@ -78,6 +84,8 @@ def plan_command(
 @which_option
 @mesh_option
 @click.option("--detach", is_flag=True, help="Run in a separate process and return at once.")
+@in_cluster_options
+@click.option("--change", "change_id", metavar="ID", help="Run it as this change, and never a second time.")
 @_prometheus_option
 @cluster_options
 @json_option
@@ -86,27 +94,47 @@ def run_command(
     file: str | None,
     mesh: str | None,
     detach: bool,
+    in_cluster: bool,
+    image: str | None,
+    guardian: bool,
+    change_id: str | None,
     prometheus: str | None,
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
     """Run a release to its end, or resume one whose process has died.
 
-    NAME is enough to resume a release; the journal has its settings. With --detach, the command returns once
-    the release runs, and fails with the reason if it does not start.
+    NAME is enough to resume a release; the journal has its settings. With --detach or --in-cluster, the
+    command returns once the release runs, and fails with the reason if it does not start.
 
-    Exit code 0: promoted; 1: rolled back; 3: undecided.
+    Exit code 0: promoted; 1: rolled back; 3: undecided. With --change, which is for programs that are started
+    again, it is 0 once the release has ended, however it did.
 
     Example: meshkit release run -f release.yaml
     """
     from meshkit.operations.change import apply
-    from meshkit.operations.release.detached import run_detached
     from meshkit.operations.release.plan import plan_release
+    from meshkit.operations.release.runner import ended_run
+    from meshkit.operations.release.unattended.detached import run_detached
 
+    require_in_cluster(in_cluster, image, guardian)
     cluster = None if file else choice.connect()
     release = release_to_run(name, file, cluster)
     cluster = cluster or choice.connect()
     where = {"cluster": asdict(cluster.ref)}
+    if in_cluster:
+        return run_in_cluster(
+            release,
+            cluster,
+            mesh=mesh,
+            prometheus=prometheus,
+            image=image,
+            guardian=guardian,
+            as_json=as_json,
+        )
+    if change_id and (ended := ended_run(release.name, change_id, cluster)):
+        show({**where, "result": ended.result}, f"It has ended: {ended.status}.", as_json=as_json)
+        return 0
     if detach:
         runner = run_detached(release, cluster, mesh=mesh, prometheus=prometheus)
         how = "Running" if runner.started else "Not started yet, still waiting,"
@@ -115,16 +143,18 @@ def run_command(
         show(facts, text, as_json=as_json)
         return 0
     plan = plan_release(release, cluster, mesh=mesh, prometheus=prometheus)
+    if change_id:
+        plan = plan.as_change(change_id)
     if not as_json:
         echo(plan.text(forecast=False))
     with changing(_AFTER_CTRL_C):
         outcome = apply(plan, cluster, progress=progress(as_json=as_json))
     facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences, **where}
     show(facts, str(outcome), as_json=as_json)
-    return outcome.exit_code
+    return 0 if change_id else outcome.exit_code
 
 
-for _each in (*COMMANDS, approve_command):
+for _each in (*COMMANDS, approve_command, guard_command):
     release_group.add_command(_each)
 
 

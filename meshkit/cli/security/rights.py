@@ -1,4 +1,4 @@
-"""The roles for an account that reads, plans, applies or releases: ``meshkit rights``."""
+"""The roles for an account that reads, plans, applies, releases or guards: ``meshkit rights``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshkit.errors import BadInput
 
 
 @click.command("rights")
-@click.argument("verb", metavar="read|plan|apply|release")
+@click.argument("verb", metavar="read|plan|apply|release|guardian")
 @click.option(
     "--for",
     "account",

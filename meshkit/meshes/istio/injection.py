@@ -68,6 +68,7 @@ INJECTION_RULES = Injection(
     asked=asked,
     request=_request,
     origin=_origin,
+    opting_out={"labels": {INJECT: "false"}},
     asks=_asks,
     sidecarless=enrolled,
 )

@@ -68,6 +68,7 @@ INJECTION_RULES = Injection(
     asked=_asked,
     request=_request,
     origin=_origin,
+    opting_out={"annotations": {INJECT: "disabled"}},
     asks=_asks,
     of_service=opaque_ports_of,
 )

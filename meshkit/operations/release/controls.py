@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
-from meshkit.operations.release.detached import run_detached
 from meshkit.operations.release.restoring.rollback import plan_rollback
 from meshkit.operations.release.runner import send_command
+from meshkit.operations.release.unattended.detached import run_detached
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -207,6 +207,10 @@ class ReleasePlan:
     def routes(self) -> tuple[WeightedRoute, ...]:
         """The rules whose weights are shifted, in the order of the writes of a step."""
         return (self.route, *(place.route for place in self.edges))
+
+    def as_change(self, change_id: str) -> ReleasePlan:
+        """The same plan with this id for its change; one that resumes a run keeps the run's own."""
+        return self if self.resumed else replace(self, change_id=change_id)
 
     def run(self, cluster: Cluster, *, progress: OnEvent = noop, why: str = "") -> Outcome:
         """Run the release to its end, or resume it; ``mk.apply`` calls this.

@@ -17,24 +17,27 @@ def required_rights(
 ) -> set[Right]:
     """The permissions to run or undo a release; without ``release``, those to undo it.
 
-    They are get and patch on the objects with the weights, get on the Service, list on pods and get on
-    pods/proxy in all namespaces (a caller may be in any namespace), and those of the journal and the lock.
+    They are get and patch on the objects with the weights, get on the Service, list on pods in all
+    namespaces, and those of the journal and the lock; to run it also get on pods/proxy in all namespaces (a
+    caller may be in any namespace).
     A gate needs get and list on the workloads of the namespace (annotation), or get on Secrets (webhook), and
     a webhook of notices get on Secrets too.
     """
     from meshkit.cluster import rights
 
     required = rights.of_journal(cluster.api) | rights.of_lock()
-    required |= {rights.Right("list", "", "pods"), rights.Right("get", "", "pods/proxy")}
+    required.add(rights.Right("list", "", "pods"))
     required.add(rights.Right("get", "", "services", routes[0].namespace))
     for route in routes:
         if resource := cluster.api.resource(route.kind):
             group, plural = route.kind.group, resource.plural
             required |= {rights.Right(verb, group, plural, route.namespace) for verb in ("get", "patch")}
-    return required | (_rights_to_ask(release) if release else set())
+    if release is None:
+        return required
+    return required | {rights.Right("get", "", "pods/proxy")} | rights_to_ask(release)
 
 
-def _rights_to_ask(release: Release) -> set[Right]:
+def rights_to_ask(release: Release) -> set[Right]:
     """The permissions to ask the gates of a release, and to read the address of its notices."""
     from meshkit.cluster.rights import Right
 

@@ -147,6 +147,12 @@ def wait_for_runner(state: ReleaseState, cluster: Cluster, clock: Clock | None =
     return state
 
 
+def ended_run(release_name: str, change_id: str, cluster: Cluster) -> ReleaseState | None:
+    """Read one run of a release if it is the latest and has ended, else return None."""
+    state = _latest(release_name, cluster)
+    return state if state is not None and state.ended and state.change_id == change_id else None
+
+
 def running_state(release_name: str, cluster: Cluster) -> ReleaseState | None:
     """Read the latest run of a release if it has not ended, else return None."""
     state = _latest(release_name, cluster)

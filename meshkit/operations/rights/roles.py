@@ -1,4 +1,4 @@
-"""The roles with which an account may read, plan, apply or release, and nothing else.
+"""The roles with which an account may read, plan, apply, release or guard a release, and nothing else.
 
 Each role is made from the permissions that the operations themselves state and check before they change
 anything, so that roles and checks cannot differ. They hold for one mesh and all of its namespaces.
@@ -31,7 +31,7 @@ from meshkit.meshes.view import NEEDED, NEEDED_AT_HOME
 from meshkit.operations.release.notices.events import event_rights
 from meshkit.operations.release.rights import required_rights
 
-Verb = Literal["read", "plan", "apply", "release"]
+Verb = Literal["read", "plan", "apply", "release", "guardian"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 _RBAC = "rbac.authorization.k8s.io/v1"
 _ANY = "any-namespace"
@@ -41,6 +41,7 @@ _ADDED: Mapping[str, str] = {
     "plan": "Plan intents: a dry run needs the rights to write, because RBAC does not tell the two apart.",
     "apply": "Apply and undo intents, and write the journal.",
     "release": "Plan, run and undo releases, and give them commands.",
+    "guardian": "Take a release back that nobody runs any more. It cannot read metrics.",
 }
 
 
@@ -53,14 +54,18 @@ def rights_of(verb: Verb, mesh: str) -> frozenset[Right]:
     return frozenset(right._replace(namespace=None) if right.namespace == _ANY else right for right in stated)
 
 
-def role_objects(verb: Verb, mesh: str, *, account: str = "") -> list[Object]:
+def role_objects(
+    verb: Verb, mesh: str, *, account: str = "", name: str = "", besides: Iterable[Right] = ()
+) -> list[Object]:
     """The ClusterRole of a verb, and a Role for each namespace of meshkit or of the control plane.
 
-    With ``account`` (``namespace/name`` of a ServiceAccount) the bindings are included.
+    With ``account`` (``namespace/name`` of a ServiceAccount) the bindings are included. ``besides`` are
+    permissions that one release needs for its gates and notices.
     """
-    name = f"meshkit-{verb}-{registry.mesh(mesh).name}"
+    name = name or f"meshkit-{verb}-{registry.mesh(mesh).name}"
     by_place: dict[str | None, list[Right]] = {}
-    for right in sorted(rights_of(verb, mesh), key=lambda each: (each.namespace or "", *each[:3])):
+    wanted = rights_of(verb, mesh) | frozenset(besides)
+    for right in sorted(wanted, key=lambda each: (each.namespace or "", *each[:3])):
         by_place.setdefault(right.namespace, []).append(right)
     made: list[Object] = []
     if JOURNAL in by_place:
@@ -120,11 +125,19 @@ def _releasing(row: Mesh) -> set[Right]:
     return found | required_rights(cluster, routes, release)
 
 
+def _guarding(row: Mesh) -> set[Right]:
+    release = Release(name="any", namespace=_ANY, service="any", port=80, stable="v1", canary="v2")
+    cluster: Any = SimpleNamespace(api=_offline(row))
+    routes = [WeightedRoute(kind, "any", _ANY, "", "", (), "v1", "v2") for kind in row.kinds.routes]
+    return required_rights(cluster, routes) | event_rights(release)
+
+
 _STATED: Mapping[Verb, Callable[[Mesh], Iterable[Right]]] = {
     "read": _reading,
     "plan": _planning,
     "apply": _applying,
     "release": _releasing,
+    "guardian": _guarding,
 }
 
 

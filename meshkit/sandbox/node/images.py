@@ -6,7 +6,8 @@ each program. Each mesh's data plane defines its images (``control_planes/<mesh>
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from meshkit.sandbox.control_planes.registry import DATA_PLANES
@@ -20,12 +21,17 @@ _LOAD = _CALLER | {"TARGET", "PATHS", "RATE", "HEADERS"}
 _JOB = frozenset({"RUN_S", "EXIT_CODE"})
 
 
+def _toolkit(pod_dir: Path, args: Sequence[str]) -> list[str]:
+    return module("workloads.toolkit", *args)
+
+
 def _workload(name: str, reads: frozenset[str]) -> Image:
     return Image("program", lambda pod_dir, args: module(f"workloads.{name}"), reads)
 
 
 KNOWN: Mapping[str, Image] = MappingProxyType(
     {
+        "docker.io/library/meshkit": Image("program", _toolkit),
         "meshkit.dev/sandbox/web": _workload("web", _WEB),
         "meshkit.dev/sandbox/load": _workload("load", _LOAD),
         "meshkit.dev/sandbox/job": _workload("job", _JOB),

@@ -16,9 +16,9 @@ from meshkit.operations.health import check
 from meshkit.operations.identity.create import plan_identity
 from meshkit.operations.identity.rotate import identity_status
 from meshkit.operations.observability import observability_files
-from meshkit.operations.release.detached import run_detached
 from meshkit.operations.release.forecast import forecast_release
 from meshkit.operations.release.plan import plan_release
+from meshkit.operations.release.unattended.detached import run_detached
 from meshkit.operations.setup.guide import Setup
 from meshkit.operations.uninstall import plan_uninstall
 from meshkit.operations.which_mesh import mesh_of

@@ -11,7 +11,7 @@ import yaml
 from meshkit.cluster.connect import Cluster, connect
 from meshkit.errors import ReleaseNotStarted
 from meshkit.intent.release import Release
-from meshkit.operations.release.detached import run_detached, runs
+from meshkit.operations.release.unattended.detached import run_detached, runs
 from tests.unit.release.stage import Stage
 
 PATIENCE_S = 150.0

@@ -292,6 +292,18 @@ def test_no_shape_of_a_body_is_an_internal_error(tmp_path: Path, api: Any) -> No
     run(scenario, tmp_path)
 
 
+def test_the_scheme_of_a_token_is_read_in_any_case(tmp_path: Path) -> None:
+    """As Kubernetes does (RFC 7235); the Python client writes ``bearer`` where it uses a pod's account."""
+
+    async def scenario(to: Connection) -> None:
+        token = to.home.token.read_text()
+        for scheme, expected in (("bearer", 200), ("BEARER", 200), ("basic", 401)):
+            code, _, _ = await to.request("GET", CM, headers={"Authorization": f"{scheme} {token}"})
+            assert code == expected, scheme
+
+    run(scenario, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("path", "headers"),
     [

@@ -110,7 +110,7 @@ class HttpApi:
 
     def _user(self, request: web.Request) -> User:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        user = self._tokens.user(token.strip()) if scheme == "Bearer" else None
+        user = self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
         if user is None:
             raise status.unauthorized()
         return user
