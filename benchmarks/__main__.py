@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from benchmarks import api, changes, checks, command_line, glance, sandbox, verdict
+from benchmarks import api, changes, checks, command_line, glance, release_loop, sandbox, verdict
 from benchmarks.canaries import field_contest
 from benchmarks.canaries.__main__ import main as canaries
 from benchmarks.figure import table
@@ -14,7 +14,7 @@ from benchmarks.figure import table
 if __name__ == "__main__":
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     print(f"Python {platform.python_version()}, {machine}")
-    parts = (command_line, verdict, checks, glance, api, sandbox, changes)
+    parts = (command_line, verdict, checks, glance, api, release_loop, sandbox, changes)
     print(table([figure for part in parts for figure in part.measure()]))
     print("\nThe verdict against the rules of other tools:\n")
     codes = [canaries([])]

@@ -2,7 +2,7 @@
 
 A change is a chain of ConfigMaps in ``meshkit-system`` with JSON records under rising numbers. Records are
 only appended, by a merge patch with the resourceVersion that was seen last: if two writers collide, the
-server refuses one, which reads again. A ConfigMap takes no more records after 32 KiB, because every append
+server refuses one, which reads again. A ConfigMap takes no more records after 8 KiB, because every append
 makes the server write the whole ConfigMap; a longer record, of at most 256 KiB, has a ConfigMap of its own.
 Records that belong together are one text, so that one request writes them all. The journal contains no
 Secrets: executor.py keeps their prior state in a Secret.
@@ -27,11 +27,11 @@ NAMESPACE = "meshkit-system"
 CONFIG_MAP = Kind("v1", "ConfigMap")
 PART_BYTES = 256 * 1024
 """The most that records written by one request may have, when packed; records that have more are divided."""
-_FULL_BYTES = 32 * 1024
+_FULL_BYTES = 8 * 1024
 """The size from which a ConfigMap takes no more records."""
 KEPT_DAYS = 90
 _CHANGE, _PART = "meshkit.dev/change", "meshkit.dev/part"
-_PACK_BYTES = 4096
+_PACK_BYTES = 1024
 _GZIP = "gzip:"
 _CHANGE_BYTES = 128 * 1024 * 1024
 """The most text that the records of one change have together, decompressed."""

@@ -80,8 +80,20 @@ def test_a_long_journal_costs_a_record_what_a_short_one_does(api: CountingApi) -
         writer.append(change, {"n": n, "noise": noise(n, 500)})
         assert "list" not in api.requests
         assert len(api.requests) <= 2
-        assert sum(api.stored_bytes) < 40_000
+        assert sum(api.stored_bytes) < 10_000
     assert [record["n"] for record in writer.records(change)[1:]] == list(range(300))
+
+
+def test_the_looks_of_an_hour_store_less_than_5_mb(api: CountingApi) -> None:
+    """A window has some 45 watched edges for each version, and in a release every append stores the part."""
+    writer, draw = journal(api), random.Random(1)
+    change = writer.start(APPLY, "an hour")
+    for n in range(720):
+        slower = [draw.randrange(500) for _ in range(45)]
+        arm = {"requests": 500, "errors": 1, "timed": 499, "slower": slower, "p50_ms": 20.5, "p99_ms": 80.1}
+        told = {"sentences": [f"v2 answered {n} requests and is not worse than v1."] * 4, "harm": 0.1 * n}
+        writer.append(change, {"kind": "look", "look": {"stable": arm, "canary": arm}, "verdict": told})
+    assert sum(api.stored_bytes) < 5e6
 
 
 def test_records_together_are_one_request_and_come_back_in_order(api: CountingApi) -> None:

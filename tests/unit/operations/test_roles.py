@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import yaml
@@ -15,23 +15,11 @@ from meshkit.errors import UnknownName
 from meshkit.kube.kinds import WORKLOADS
 from meshkit.meshes import registry
 from meshkit.operations.rights.roles import VERBS, Verb, _offline, rights_of, role_objects
+from tests.unit.granted import granted
 from tests.unit.meshes.golden_cases import CASES, PLANNERS, SHOP
 
 MESHES = pytest.mark.parametrize("mesh", ["istio", "linkerd"])
 WRITING = {"create", "patch", "delete", "update"}
-
-
-def granted(objects: list[Any]) -> set[tuple[str, str, str, str | None]]:
-    """What roles grant: verb, group, resource and namespace."""
-    return {
-        (verb, group, resource, item["metadata"].get("namespace"))
-        for item in objects
-        if item["kind"] in ("ClusterRole", "Role")
-        for rule in item["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
 
 
 @MESHES

@@ -96,6 +96,17 @@ class Stage:
         return release_state(self.release.name, self.cluster)
 
 
+def ready_pod(version: str) -> dict[str, Any]:
+    """A pod of a version that can answer requests."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"web-{version}-1", "namespace": "shop", "labels": {"version": version}},
+        "spec": {"containers": [{"name": "web", "image": f"shop/web:{version}"}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
 def killed_at_each_write(make: Callable[[], Stage]) -> Iterator[tuple[int, Stage]]:
     """Run a release that is killed just before, or just after, one of its writes, and then run again.
 

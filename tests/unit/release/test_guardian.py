@@ -8,8 +8,7 @@ import pytest
 
 from meshkit.errors import ClusterError, Rejected
 from meshkit.operations.release.unattended.guardian import BEGINS_S, guard_release
-from tests.unit.release.stage import Stage
-from tests.unit.release.test_rollback import ready_pod
+from tests.unit.release.stage import Stage, ready_pod
 
 UNATTENDED_S = 60
 

@@ -11,7 +11,7 @@ from meshkit.cluster.rights import Right
 from meshkit.operations.release.unattended.job import _Part
 from meshkit.operations.rights.roles import rights_of
 from meshkit.sandbox.workloads.toolkit import replaced
-from tests.unit.operations.test_roles import granted
+from tests.unit.granted import granted
 from tests.unit.release.stage import Stage
 
 

@@ -15,17 +15,7 @@ from meshkit.operations.release.runner import release_state, send_command
 from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.undo import undo
 from tests.unit.release.fake_api import OWNER
-from tests.unit.release.stage import BAD, Stage
-
-
-def ready_pod(version: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": f"web-{version}-1", "namespace": "shop", "labels": {"version": version}},
-        "spec": {"containers": [{"name": "web", "image": f"shop/web:{version}"}]},
-        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
-    }
+from tests.unit.release.stage import BAD, Stage, ready_pod
 
 
 def promoted(mesh: str = "istio") -> Stage:
@@ -175,11 +165,9 @@ def test_records_that_are_deleted_after_the_end_leave_its_result() -> None:
 def test_a_deleted_part_of_the_records_is_not_read_over() -> None:
     stage = Stage()
     state = stage.run_until_killed(lambda state: state.step == 1)
-    part = next(key for key in stage.fake.api.objects if key[2] == f"change-{state.change_id}-0")
-    later = stage.fake.api.objects.pop(part)
-    later["metadata"] = {**later["metadata"], "name": f"change-{state.change_id}-1"}
-    later["metadata"]["labels"] = {**later["metadata"]["labels"], "meshkit.dev/part": "1"}
-    stage.fake.api.create(later)
+    parts = {key[2]: key for key in stage.fake.api.objects if key[2].startswith(f"change-{state.change_id}-")}
+    assert f"change-{state.change_id}-1" in parts
+    del stage.fake.api.objects[parts[f"change-{state.change_id}-0"]]
     with pytest.raises(ReleaseLost):
         release_state("web-v2", stage.cluster)
 
