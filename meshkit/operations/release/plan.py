@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from meshkit.decide.formatting import percent, rate, seconds
-from meshkit.decide.ladder import stage
+from meshkit.decide.formatting import rate, seconds
 from meshkit.errors import BadInput, Forbidden, MeshkitError
 from meshkit.facts import ClusterRef, Finding, Kind, Object
 from meshkit.operations.plan import pending
 from meshkit.operations.progress import OnEvent, ReleaseLooked, noop
 from meshkit.operations.release import rights
 from meshkit.operations.release.additions import Additions, additions_of
+from meshkit.operations.release.plan_words import added, gate_words, rule_of, steps
 from meshkit.operations.release.runner import (
     Outcome,
     Result,
@@ -27,17 +27,12 @@ from meshkit.operations.release.runner import (
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.decide.plan import ReleaseForecast
-    from meshkit.intent.gates import Gate
     from meshkit.intent.release import Release
     from meshkit.meshes.base import WeightedRoute
     from meshkit.observe.counters import Observer
     from meshkit.operations.clock import Clock
     from meshkit.operations.release.edge.places import Place
     from meshkit.operations.release.state.model import ReleaseState
-
-
-_EVERY_REQUEST: tuple[Mapping[str, Any], ...] = ({}, {"path": {"type": "PathPrefix", "value": "/"}})
-"""The matches, apart from the port, that hold for every request."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +106,12 @@ class ReleasePlan:
         stable, canary = self.weights
         before = " before the first step" if self.resumed else ""
         return (
-            ("route", f"{self.route}{_rule(self.route)}, owned by {', '.join(self.owners) or 'nobody'}"),
-            *(("at the edge", f"{each.route}{_rule(each.route)}, shifted after it") for each in self.edges),
+            ("route", f"{self.route}{rule_of(self.route)}, owned by {', '.join(self.owners) or 'nobody'}"),
+            *(("at the edge", f"{each.route}{rule_of(each.route)}, shifted after it") for each in self.edges),
             ("weights", f"{release.stable} {stable}, {release.canary} {canary}{before}"),
-            *(("adds", text) for text in _added(release)),
-            ("steps", ", ".join(_steps(release))),
-            *(("gate", _gate(gate)) for gate in release.gates),
+            *(("adds", text) for text in added(release)),
+            ("steps", ", ".join(steps(release))),
+            *(("gate", gate_words(gate)) for gate in release.gates),
         )
 
     @property
@@ -384,52 +379,6 @@ def _route_now(cluster: Cluster, route: WeightedRoute, port: int) -> Object:
             remedy="Plan a Route with both versions first (mk.plan).",
         )
     return obj
-
-
-def _gate(gate: Gate) -> str:
-    then = "the weights stay" if gate.at_expiry == "hold" else "rolled back"
-    opens = f"{gate.name} before {percent(gate.before)}, opens by {gate.by}"
-    return f"{opens}; {then} after {seconds(gate.expires_s)}"
-
-
-def _added(release: Release) -> Iterator[str]:
-    """What the release adds to the route, and for how long."""
-    if release.mirror:
-        yield (
-            f"copies of {percent(release.mirror.percent)} of the requests for {release.canary}, before its"
-            f" first share, for at least {seconds(release.mirror.for_s)}; it is judged by them"
-        )
-    if release.cohort:
-        yield (
-            f"a rule in front, until the promotion: requests with {release.cohort} go to {release.canary},"
-            " and are compared with all others; they are not drawn at random"
-        )
-    if release.testers:
-        yield (
-            f"a rule in front, from the start to the end: requests with {release.testers} go to"
-            f" {release.canary}, and count as its requests"
-        )
-
-
-def _rule(route: WeightedRoute) -> str:
-    if route.rule:
-        return f", rule {route.rule}"
-    matches = [{name: at for name, at in match.items() if name != "port"} for match in route.conditions or ()]
-    whole = not matches or any(match in _EVERY_REQUEST for match in matches)
-    return "" if whole else f", the rule with these matches: {json.dumps(matches)}"
-
-
-def _steps(release: Release) -> Iterator[str]:
-    """The steps as texts, from the measurement before the first to the last."""
-    if release.baseline_s:
-        yield f"{release.stable} measured for {seconds(release.baseline_s)}"
-    for index in range(len(release.ladder) - 1):
-        if index > release.deciding_step:
-            yield f"{stage(release, index)} watched for {seconds(release.watch_s)}"
-        else:
-            yield f"{stage(release, index)} for at least {seconds(release.least_s(index))}"
-    watched = f" watched for {seconds(release.watch_s)}" if release.at_once and release.watch_s else ""
-    yield f"{percent(release.ladder[-1])}{watched}"
 
 
 def _resumed(state: ReleaseState | None) -> dict[str, Any] | None:
