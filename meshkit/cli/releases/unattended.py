@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from meshkit.cli.changes import progress
-from meshkit.cli.output import ClusterChoice, changing, cluster_options, echo, json_option, mesh_option, show
+from meshkit.cli.output import ClusterChoice, changing, cluster_options, echo, json_option, show
 from meshkit.errors import BadInput
 
 if TYPE_CHECKING:
@@ -72,10 +72,9 @@ def require_in_cluster(in_cluster: bool, image: str | None, guardian: bool) -> N
 @click.command("guard")
 @click.argument("name")
 @click.option("--change", "change_id", default="", metavar="ID", help="The run; default: the latest.")
-@mesh_option
 @cluster_options
 @json_option
-def guard_command(name: str, change_id: str, mesh: str | None, choice: ClusterChoice, as_json: bool) -> int:
+def guard_command(name: str, change_id: str, choice: ClusterChoice, as_json: bool) -> int:
     """Watch over a release that runs elsewhere, and roll it back once nobody has run it for `unattended_s`.
 
     The guardian neither measures nor judges. It ends with the release; exit code 0. It needs the rights of
@@ -85,7 +84,6 @@ def guard_command(name: str, change_id: str, mesh: str | None, choice: ClusterCh
     """
     from meshkit.operations.release.unattended.guardian import guard_release
 
-    del mesh  # the journal has it
     cluster = choice.connect()
     state = guard_release(name, cluster, change_id=change_id, tell=lambda text: echo(text, err=as_json))
     status = state.status if state else "not begun"
