@@ -9,8 +9,8 @@ from typing import Any
 
 from meshkit.meshes.linkerd.meaning import authorization, policy_problems, rate_limits
 from meshkit.meshes.model.inbound import CallerLimit, RateLimit
+from tests.unit.sandbox_dataplane.callers import CLIENT, PLAIN, WEB, only_v2, status
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
-from tests.unit.sandbox_dataplane.test_authorization import CLIENT, PLAIN, WEB, only_v2, status
 
 LIMITS = "httplocalratelimitpolicies.policy"
 SERVER = {
