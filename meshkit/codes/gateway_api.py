@@ -166,3 +166,10 @@ POLICY_UNREADABLE = Code(
     "It came in while the webhook was missing or down, and Linkerd's policy controller leaves it out.",
     "Correct the field that the message names.",
 )
+RATE_LIMIT_IGNORED = Code(
+    "MK1908",
+    "warning",
+    "An HTTPLocalRateLimitPolicy limits nothing.",
+    "Its Server does not exist, has a port of plain TCP, or has an older policy, which alone counts.",
+    "Correct its targetRef, or put the limits into the older policy.",
+)

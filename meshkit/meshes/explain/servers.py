@@ -116,9 +116,10 @@ class Servers:
             answer = answer.replace("503", "no connection", 1)
         if answer or inbound is None:
             return Entry(1, tls, mode, answer)
-        decision = decide(inbound, request, self._sender(caller, cluster, mutual))
+        sender = self._sender(caller, cluster, mutual)
+        decision = decide(inbound, request, sender)
         if decision.allowed:
-            return Entry(1, tls, mode, by=_policy(decision.by))
+            return Entry(1, tls, mode, by=_policy(decision.by) + _limit(inbound, sender))
         if decision.status == 404:
             return Entry(
                 1, tls, mode, "404: no route of the server takes the request", _policy(inbound.server)
@@ -152,6 +153,13 @@ class Servers:
 
 def _of_port(inbounds: Iterable[Inbound], port: int) -> Inbound | None:
     return next((each for each in inbounds if each.port == port), None)
+
+
+def _limit(inbound: Inbound, sender: Sender) -> str:
+    """The rate above which a pod answers a caller with 429, as the end of who lets it in; empty for none."""
+    limit = inbound.limit
+    rps = limit.of(sender.identity) if limit else None
+    return f" up to {rps} requests a second, then 429 (rate limit {limit.name})" if limit and rps else ""
 
 
 def _policy(name: str) -> str:

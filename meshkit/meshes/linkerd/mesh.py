@@ -29,7 +29,6 @@ EGRESS_NETWORK = Kind("policy.linkerd.io/v1alpha1", "EgressNetwork")
 _NOT_EVALUATED = (
     Kind("linkerd.io/v1alpha2", "ServiceProfile"),
     EGRESS_NETWORK,
-    Kind("policy.linkerd.io/v1alpha1", "HTTPLocalRateLimitPolicy"),
     Kind("workload.linkerd.io/v1beta1", "ExternalWorkload"),
     Kind("gateway.networking.k8s.io/v1alpha2", "TCPRoute"),
     Kind("gateway.networking.k8s.io/v1alpha2", "TLSRoute"),

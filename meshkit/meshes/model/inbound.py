@@ -74,6 +74,35 @@ class InboundRoute:
     status: int | None = None
 
 
+@dataclass(frozen=True)
+class CallerLimit:
+    """The requests a second that some callers, by their identities, may send together."""
+
+    identities: tuple[str, ...]
+    rps: int
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """The requests a second that one pod takes at a port; what exceeds them is answered with 429.
+
+    ``total_rps`` holds for all requests, and in addition ``caller_rps`` for each identity, or for those that
+    an override names its limit instead. Callers without an identity share one limit.
+    """
+
+    name: str
+    """The name of the object that says so."""
+    total_rps: int | None = None
+    caller_rps: int | None = None
+    overrides: tuple[CallerLimit, ...] = ()
+
+    def of(self, identity: str | None) -> int | None:
+        """The limit of a caller: the smaller one of its own and the total; None without any."""
+        named = (each.rps for each in self.overrides if identity in each.identities)
+        own = next(named, self.caller_rps)
+        return min((each for each in (own, self.total_rps) if each), default=None)
+
+
 InboundMode = Literal["plaintext", "permissive", "strict"]
 
 
@@ -91,3 +120,4 @@ class Inbound:
     routes: tuple[InboundRoute, ...] = (InboundRoute(),)
     server: str = ""
     protocol: PortProtocol = "http"
+    limit: RateLimit | None = None

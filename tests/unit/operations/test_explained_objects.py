@@ -236,6 +236,26 @@ def test_a_server_authorization_lets_callers_in(
     assert ("MK1903" in codes) is (not let_in)
 
 
+LIMITED = """
+apiVersion: policy.linkerd.io/v1alpha1
+kind: HTTPLocalRateLimitPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  targetRef: {group: policy.linkerd.io, kind: Server, name: web}
+  total: {requestsPerSecond: 100}
+  identity: {requestsPerSecond: 20}
+  overrides: [{requestsPerSecond: 50, clientRefs: [{kind: ServiceAccount, name: client}]}]
+"""
+
+
+@pytest.mark.parametrize(("caller", "rps"), [(OWN, 50), ("shop/web", 20), ("legacy/old", 20)])
+def test_the_rate_limit_of_a_caller_is_told(tmp_path: Path, caller: str, rps: int) -> None:
+    server = SERVER % ("{name: web}", "{unauthenticated: true}")
+    told = str(linkerd(tmp_path, server, LIMITED, caller=caller))
+    assert f"up to {rps} requests a second, then 429 (rate limit web)" in told
+    assert "not known" not in told
+
+
 def test_a_refused_connection_is_closed_and_has_no_status(tmp_path: Path) -> None:
     """A server's proxy answers requests; of a TCP port it sees none."""
     workloads = WORKLOADS.replace("{name: http, port: 8080}", "{name: tcp, port: 8080}")

@@ -10,18 +10,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from meshkit.meshes.istio.meaning import authorization as istio_authorization
 from meshkit.meshes.linkerd.meaning import authorization as linkerd_authorization
 from meshkit.meshes.linkerd.meaning import policy_problems
 from meshkit.meshes.linkerd.meaning import sidecar as linkerd
 from meshkit.meshes.model.outbound import Match, StringMatch
 from meshkit.meshes.model.registry import Registry
+from tests.unit.sandbox_dataplane.callers import CLIENT, PLAIN, WEB, only_v2, status
 from tests.unit.sandbox_dataplane.istio_objects import total
 from tests.unit.sandbox_dataplane.mini_mesh import MiniMesh, shop
-
-CLIENT, WEB, PLAIN = "client", "web-v1", "plain"
 
 
 def run(mesh: str, directory: Path, body: Callable[[MiniMesh], Awaitable[None]]) -> None:
@@ -32,31 +29,12 @@ def run(mesh: str, directory: Path, body: Callable[[MiniMesh], Awaitable[None]])
     asyncio.run(main())
 
 
-async def status(mesh: MiniMesh, caller: str, path: str = "/", method: str = "GET", **headers: str) -> int:
-    """What web-v2 answers a caller: an account by mutual TLS, or plain text."""
-    if caller != PLAIN:
-        return (await mesh.get(caller, f"http://two:8080{path}", headers, method))[0]
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        url = f"http://{mesh._ips['web-v2']}:8080{path}"
-        async with session.request(method, url, headers=headers) as answer:
-            return answer.status
-
-
 async def judged(mesh: MiniMesh, *requests: tuple[Any, ...]) -> list[int]:
     """Apply, and what requests get then. A connection that stands from before has one more answer."""
     await mesh.apply()
     for caller in (CLIENT, WEB):
         await status(mesh, caller)
     return [await status(mesh, *request) for request in requests]
-
-
-def only_v2(mesh: MiniMesh) -> None:
-    """The Service ``two`` is web-v2 alone, so that every answer is by the same pod."""
-    item = {"metadata": {"name": "two", "namespace": "shop", "uid": "svc-two"}}
-    ports = [{"name": "http", "port": 8080, "targetPort": 8080}]
-    spec = {"selector": {"version": "v2"}, "ports": ports, "clusterIP": "10.96.9.9"}
-    mesh.objects["services"].append({**item, "spec": spec})
 
 
 def policy(

@@ -9,7 +9,7 @@ from meshkit.codes import Code
 from meshkit.facts import Finding, Object
 from meshkit.kube.metadata import title
 from meshkit.meshes.checks import findings_of
-from meshkit.meshes.linkerd.meaning import admission, policy_problems
+from meshkit.meshes.linkerd.meaning import admission, policy_problems, rate_limits
 from meshkit.meshes.linkerd.meaning import sidecar as meaning
 from meshkit.meshes.linkerd.meaning.authorization import KINDS, ROUTES
 from meshkit.meshes.model.outbound import Problem
@@ -23,6 +23,7 @@ CODES: Mapping[str, Code] = {
     "OpaquePort": codes.ROUTE_ON_OPAQUE_PORT,
     policy_problems.TARGET_MISSING: codes.POLICY_TARGET_MISSING,
     policy_problems.POLICY_IGNORED: codes.POLICY_IGNORED,
+    rate_limits.IGNORED: codes.RATE_LIMIT_IGNORED,
 }
 """The reason of a Problem -> the code of its finding. What only the sandbox cannot do is no finding."""
 _POLICIES = [resource for resource in KINDS if resource not in ROUTES]

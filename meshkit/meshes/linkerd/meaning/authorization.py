@@ -15,7 +15,7 @@ from typing import Any
 from meshkit.facts import Kind
 from meshkit.kube.selectors import holds
 from meshkit.meshes.gateway_api.meaning import matches as gateway_api
-from meshkit.meshes.linkerd.meaning import hostnames, protocols
+from meshkit.meshes.linkerd.meaning import hostnames, protocols, rate_limits
 from meshkit.meshes.linkerd.meaning.precedence import rank
 from meshkit.meshes.linkerd.meaning.proxy import PROXY
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN
@@ -40,6 +40,7 @@ KINDS: Mapping[str, Kind] = {
     "meshtlsauthentications.policy": Kind(f"{GROUP}/v1alpha1", "MeshTLSAuthentication"),
     "serverauthorizations.policy": Kind(f"{GROUP}/v1beta1", "ServerAuthorization"),
     "networkauthentications.policy": Kind(f"{GROUP}/v1alpha1", "NetworkAuthentication"),
+    **rate_limits.KINDS,
 }
 ROUTES = {
     "httproutes": (gateway_api.GROUP, "HTTPRoute"),
@@ -88,7 +89,8 @@ def _inbound(registry: Registry, pod: Object, port: int) -> Inbound:
         return _tcp(port, Authorization(allow=allowed), f"{GROUP}/server/{name}")
     routes = _routes(registry, server, allowed)
     routes = routes or _default_routes(pod, port, Authorization(allow=allowed))
-    return Inbound(port, "permissive", routes, f"{GROUP}/server/{name}")
+    limit = rate_limits.of_server(registry, server)
+    return Inbound(port, "permissive", routes, f"{GROUP}/server/{name}", limit=limit)
 
 
 def _tcp(port: int, authorization: Authorization, server: str) -> Inbound:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from meshkit.kube.selectors import holds
+from meshkit.meshes.linkerd.meaning import rate_limits
 from meshkit.meshes.linkerd.meaning.authorization import (
     GROUP,
     ROUTES,
@@ -61,6 +62,7 @@ def _problems(registry: Registry) -> Iterator[Problem]:
         yield from _of_server(registry, server, ports, by_target)
     yield from _rivals(ruled)
     yield from _routes_on_no_server(registry)
+    yield from rate_limits.problems(registry)
 
 
 def _of_policy(registry: Registry, item: Object) -> Iterator[Problem]:

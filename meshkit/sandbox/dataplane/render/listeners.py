@@ -14,6 +14,7 @@ from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.render.access import rbac_filters, route_rbac
 from meshkit.sandbox.dataplane.render.clusters import app_cluster
 from meshkit.sandbox.dataplane.render.connections import tcp_filters
+from meshkit.sandbox.dataplane.render.limits import rate_limit_filters
 from meshkit.sandbox.dataplane.render.matches import request_match
 from meshkit.sandbox.dataplane.render.style import ProxyStyle
 from meshkit.sandbox.dataplane.render.tls import downstream_tls
@@ -47,7 +48,8 @@ def _inbound(model: Inbound, pod_dir: Path, pod_ip: str, style: ProxyStyle) -> J
         filters = tcp_filters(model)
     else:
         routes = {"route_config": _inbound_routes(model)}
-        filters = [_connection_manager("inbound", style, routes, rbac_filters())]
+        checks = [*rbac_filters(), *rate_limit_filters(model.limit)]
+        filters = [_connection_manager("inbound", style, routes, checks)]
     raw: JSON = {
         "name": "raw",
         "filters": filters,
