@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,15 +164,16 @@ def _require_answers(walk: Walk) -> None:
 
 def _require_failures(walk: Walk) -> None:
     """A version that is slow and one that fails, by the rules for them."""
-    for version, behaviour in (("v2", {"error_percent": 50}), ("v3", {"latency_ms": 3_000, "sigma": 0})):
+    for version, behaviour in (("v2", {"error_percent": 30}), ("v3", {"latency_ms": 3_000, "sigma": 0})):
         for pod in walk.pods("shop", f"app=web,version={version}"):
             name, body = pod["metadata"]["name"], json.dumps({"error_percent": 0, **behaviour})
             walk.cluster.api.pod_put("shop", name, 9000, "/-/behaviour", body)
-    late, *others = send(walk, ("/late", {}), *[("/bare", {})] * 20, *[("/retried", {})] * 20)
+    late, *others = send(walk, ("/late", {}), *[("/bare", {})] * 40, *[("/retried", {})] * 20)
     assert late.status == 504
     assert late.taken_s < 3
-    assert {answer.status for answer in others[:20]} == {200, 500}
-    assert {answer.status for answer in others[20:]} == {200}, "ten attempts at 50 % fail once in 1,000"
+    bare, retried = Counter(one.status for one in others[:40]), Counter(one.status for one in others[40:])
+    assert set(bare) == {200, 500}, bare  # all alike once in a million
+    assert set(retried) == {200}, retried  # ten attempts at 30 % fail once in 170,000
 
 
 def _require_one_pod(walk: Walk) -> None:
