@@ -192,16 +192,15 @@ class Evidence:
         """
         if margin.refused:
             return 0.0
-        compared = (
-            exp(self.slower[margin.edge].all.log_evidence(margin.null, margin.steps))
-            if margin.null > 0
-            else 0.0
-        )
-        if not margin.apart:
-            return FIRST_TESTS * compared
-        likeliest, *others = (self._apart(margin.level, pair) for pair in margin.pairs)
-        other = log_mean_exp(others or [likeliest])
-        return FIRST_TESTS * (compared + exp(likeliest)) + OTHER_PAIRS * exp(other)
+        found = [-math.inf]
+        if margin.null > 0:
+            compared = self.slower[margin.edge].all.log_evidence(margin.null, margin.steps)
+            found.append(compared + math.log(FIRST_TESTS))
+        if margin.apart and self.stable_judged.timed and self.canary_judged.timed:
+            likeliest, *others = (self._apart(margin.level, pair) for pair in margin.pairs)
+            found.append(likeliest + math.log(FIRST_TESTS))
+            found.append(log_mean_exp(others or [likeliest]) + math.log(OTHER_PAIRS))
+        return exp(log_sum_exp(found)) if max(found) > -math.inf else 0.0
 
     def _apart(self, level: float, pair: EdgePair) -> float:
         """Log evidence that stable's quantile is above its edge and the canary's below its own, in every zone
@@ -210,8 +209,6 @@ class Evidence:
         stable, canary = self.stable_judged, self.canary_judged
         whole = ZoneWindow("", stable.timed, stable.slower, canary.timed, canary.slower)
         fewer = [-step for step in MARGIN_STEPS]
-        if not (stable.timed and canary.timed):
-            return -math.inf
         found = []
         for at in self.by_zone.values() or (whole,):
             above = at.stable_timed, at.stable_slower[pair.above]

@@ -177,3 +177,15 @@ def test_a_promotion_and_its_numbers_agree(data: st.DataObject) -> None:
             assert verdict.numbers.get(f"{condition.name}_low_percent", -100) <= high
     if verdict.action == "promote":
         assert all(c.met for c in verdict.conditions if c.needed)
+
+
+def test_evidence_beyond_all_bounds_stays_a_number() -> None:
+    asked = release()
+    baseline = watching(lognormal(FINE), asked.margins)
+    evidence = Evidence.start(Yardstick.of(baseline, asked))
+    assert all(evidence.within(margin) < 20 for margin in evidence.yardstick.margins), "without a request"
+    share = [1 - NORMAL.cdf(math.log(edge / 60) / 0.6) for edge in baseline.edges_ms]
+    arm = ArmWindow(10**9, 0, 10**9, tuple(round(10**9 * each) for each in share))
+    evidence = evidence.updated(SampleWindow(0, 5, 0, 50, True, False, arm, arm))
+    for margin in evidence.yardstick.margins:
+        assert 20 < evidence.within(margin) < math.inf, margin.quantile

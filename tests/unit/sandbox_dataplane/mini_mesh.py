@@ -120,6 +120,11 @@ class MiniMesh:
         """The address of a pod."""
         return self._ips[name]
 
+    async def stats(self, name: str, wanted: str) -> list[str]:
+        """The lines of Envoy's statistics of a pod with ``wanted`` in their names."""
+        _, text = await admin.ask(self._dir / name, "/stats", filter=wanted)
+        return text.splitlines()
+
     def rotate(self, name: str) -> None:
         """Give a pod a new certificate."""
         pod = self._pod(name)

@@ -147,9 +147,7 @@ def test_a_connection_carries_only_so_many_requests(tmp_path: Path) -> None:
     async def body(mesh: MiniMesh) -> None:
         await given(mesh, connectionPool={"http": {"maxRequestsPerConnection": 1}}, tls={"mode": "DISABLE"})
         assert (await mesh.split("client", 10)).total() == 10
-        stats = f"http://{mesh.address('client')}:15000/stats?filter=upstream_cx_total&format=text"
-        async with mesh.session.get(stats) as page:
-            lines = (await page.text()).splitlines()
+        lines = await mesh.stats("client", "upstream_cx_total")
         assert sum(int(line.rpartition(" ")[2]) for line in lines if "outbound|8080||web" in line) == 10
 
     run(tmp_path, body)
@@ -159,9 +157,8 @@ def test_http2_is_spoken_between_proxies_where_it_is_asked_for(tmp_path: Path) -
     async def body(mesh: MiniMesh) -> None:
         await given(mesh, connectionPool={"http": {"h2UpgradePolicy": "UPGRADE", "maxConcurrentStreams": 10}})
         assert set(await mesh.split("client", 30)) == {(200, "web-v1"), (200, "web-v2")}
-        stats = f"http://{mesh.address('client')}:15000/stats?filter=upstream_cx_http2_total"
-        async with mesh.session.get(stats) as page:
-            counted = [line for line in (await page.text()).splitlines() if "outbound|8080||web" in line]
+        lines = await mesh.stats("client", "upstream_cx_http2_total")
+        counted = [line for line in lines if "outbound|8080||web" in line]
         assert int(counted[0].rpartition(" ")[2]) >= 2
 
     run(tmp_path, body)
