@@ -19,7 +19,11 @@ from meshkit.cluster.ready import established
 from meshkit.errors import Forbidden, MeshkitError
 from meshkit.facts import Kind
 from meshkit.meshes import registry
+from meshkit.operations.release.plan import plan_release
+from meshkit.operations.release.restoring.rollback import plan_rollback
+from meshkit.operations.release.runner import release_state
 from meshkit.operations.rights.roles import Verb, _offline, rights_of, role_objects
+from meshkit.testing import Behaviour, FakeClock, ScriptedObserver
 
 NAMESPACE = Kind("v1", "Namespace")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -30,6 +34,17 @@ PATH = re.compile(
 )
 NAMED = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}
 Used = set[tuple[str, str, str]]
+OF_OTHER_MOMENTS = {
+    "configmaps",
+    "leases",
+    "httproutes",
+    "grpcroutes",
+    "pods",
+    "services",
+    "events",
+    "namespaces",
+}
+"""What a guardian needs only for old records, a first lock, Gateway API, ready pods, and Events."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -145,3 +160,62 @@ def test_what_was_applied_with_the_role_is_undone_with_it(
     assert used - stated("apply", mesh) == set()
     with pytest.raises(Forbidden):
         holder.api.list(Kind("v1", "Secret"), namespace)
+
+
+class Killed(BaseException):
+    """Stands for kill -9 of a runner."""
+
+
+def test_a_release_runs_with_its_role_and_is_taken_back_with_the_guardians(
+    cluster: Cluster,
+    with_role: Callable[[Verb, str], tuple[Cluster, Used]],
+    service: None,
+    namespace: str,
+) -> None:
+    """Its observer is scripted, so nobody reads the metrics of pods, which only the runner may."""
+    cluster.api.apply(split_route(namespace), manager="another-team")
+    clock = FakeClock()
+    release = mk.Release(
+        name=f"of-{namespace}",
+        namespace=namespace,
+        service="web",
+        port=80,
+        stable="v1",
+        canary="v2",
+        steps=(50, 100),
+        baseline_s=0,
+    )
+    observer = ScriptedObserver(
+        clock, {"v1": Behaviour(), "v2": Behaviour()}, rps=300, split=lambda: {"v1": 50, "v2": 50}
+    )
+    runner, used = with_role("release", "istio")
+
+    def kill(event: Any) -> None:
+        if event.state.asked_percent == 50:
+            raise Killed
+
+    plan = plan_release(release, runner, mesh="istio", observer=observer, clock=clock)
+    with pytest.raises(Killed):
+        plan.run(runner, progress=kill)
+    assert used - stated("release", "istio") == set()
+    assert ("patch", "networking.istio.io", "virtualservices") in used
+
+    guardian, used = with_role("guardian", "istio")
+    plan_rollback(release.name, guardian, force=True, clock=clock).run(guardian)
+    assert release_state(release.name, cluster).status == "rolled_back"
+    assert used - stated("guardian", "istio") == set()
+    unused = stated("guardian", "istio") - used
+    assert not {right for right in unused if right[2] not in OF_OTHER_MOMENTS}, unused
+
+
+def split_route(namespace: str) -> dict[str, Any]:
+    to = [
+        {"destination": {"host": f"web.{namespace}.svc.cluster.local", "subset": subset}, "weight": weight}
+        for subset, weight in (("v1", 100), ("v2", 0))
+    ]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {"hosts": ["web"], "http": [{"route": to}]},
+    }
