@@ -13,7 +13,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WITH_PROCESSES = ("browser", "conformance", "contract", "e2e", "runbooks")
+WITH_PROCESSES = tuple(
+    f"tests/{folder}/"
+    for folder in (
+        *("browser", "conformance", "contract", "e2e", "runbooks"),
+        *("unit/sandbox_api", "unit/sandbox_dataplane"),  # kubectl, Envoy
+    )
+)
 """Folders of tests that start real processes."""
 FEW = 5
 FAILED = 1
@@ -56,7 +62,7 @@ def selection(options: list[str]) -> list[str]:
 
 def starts_processes(test: str) -> bool:
     """Whether the test with this id is in a folder of tests that start real processes."""
-    return Path(test).parts[1] in WITH_PROCESSES
+    return test.startswith(WITH_PROCESSES)
 
 
 if __name__ == "__main__":

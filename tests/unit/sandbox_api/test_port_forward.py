@@ -75,7 +75,8 @@ async def kubectl(to: Server, port: int) -> AsyncIterator[tuple[asyncio.subproce
     try:
         yield process, int(found[1])
     finally:
-        process.terminate()
+        if process.returncode is None:  # kubectl ends by itself where nothing listens
+            process.terminate()
         await process.communicate()
 
 
