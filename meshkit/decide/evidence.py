@@ -95,6 +95,10 @@ class Evidence:
             canary_judged=nothing,
         )
 
+    def against(self, yardstick: Yardstick) -> Evidence:
+        """The evidence at the first weight, when the baseline has fixed what counts as worse."""
+        return replace(Evidence.start(yardstick), refused=self.refused, offset_s=self.offset_s)
+
     def updated(self, look: SampleWindow) -> Evidence:
         """Return the evidence with one more sample window.
 

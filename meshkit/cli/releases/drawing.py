@@ -41,6 +41,8 @@ def status(state: ReleaseState, cluster: ClusterRef, runner: str | None, now_s: 
         f"ladder  {_ladder(state)}",
         f"time    {', '.join(_times(state, now_s))}",
     ]
+    if state.coverage is not None:
+        lines.append(f"metrics {state.coverage}")
     if state.verdict is not None:
         lines += ["", *_evidence(state.verdict, state)]
     lines += [f"gate    {line}" for line in _gates(state)]

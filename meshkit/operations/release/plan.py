@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -219,6 +220,7 @@ class ReleasePlan:
         from meshkit.operations.release.commands import Mailbox
         from meshkit.operations.release.running.loop import Runner
         from meshkit.operations.release.running.start import start
+        from meshkit.operations.release.state.fold import fold
 
         journal, mailbox = Journal(cluster), Mailbox(cluster, self.release.name)
         rights.require_rights(cluster, self.routes, self.release)
@@ -234,6 +236,8 @@ class ReleasePlan:
                 on_look=lambda state: progress(ReleaseLooked(state)),
             )
             state = runner.run()
+        with suppress(MeshkitError):  # Else the outcome has the recent looks, which the runner kept.
+            state = fold(journal.records(state.change_id))
         return Outcome(cast(Result, state.result), state.change_id, state.sentences, state, cluster.ref)
 
 

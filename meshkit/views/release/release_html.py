@@ -136,6 +136,8 @@ def details(state: ReleaseState | None) -> Markup:
     lines = list(state.sentences[1:])
     if lines and state.verdict and state.verdict.label:
         lines.append(f"What the error rate covers: {state.verdict.label}.")
+    if lines and state.coverage:
+        lines.append(f"Metrics of the latest window: {state.coverage}.")
     items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines)
     return Markup('<ul class="mk-why">{}</ul>').format(items) if lines else Markup("")
 

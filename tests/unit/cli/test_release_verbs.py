@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from meshkit.cli import main
+from meshkit.cli.releases import drawing
 from meshkit.cluster import connect as connecting
 from meshkit.cluster.lock import Lock
+from meshkit.facts import Coverage
+from meshkit.views.release import release_html
 from tests.unit.release.stage import Stage
 
 
@@ -120,6 +124,17 @@ def test_the_state_is_drawn_without_control_characters(
     assert "runner  none" in shown
     assert "\x1b" not in shown
     assert shown.isascii()
+
+
+def test_the_state_says_how_many_proxies_were_asked(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    state = stage.run_until_killed(lambda state: state.step == 1)
+    assert run("release", "status") == 0
+    assert "metrics " not in capsys.readouterr().out, "the observer of this stage asks no proxy"
+    look = replace(state.looks[-1].look, coverage=Coverage(900, 14, 13))
+    asked = replace(state, looks=(*state.looks, replace(state.looks[-1], look=look)))
+    told = "14 of 900 proxies asked, 13 answered"
+    assert f"metrics {told}" in drawing.status(asked, stage.cluster.ref, None, 1e9)
+    assert told in str(release_html.details(asked))
 
 
 def test_watching_ends_with_the_release_and_prints_no_control_characters(

@@ -22,8 +22,11 @@ from meshkit.errors import (
 )
 from meshkit.observe.counters import Counters, Target
 from meshkit.operations.change import apply
+from meshkit.operations.release.evidence_bundle.bundle import release_evidence
+from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.forecast import forecast_release
 from meshkit.operations.release.runner import release_state, send_command
+from meshkit.operations.release.state import model
 from meshkit.operations.release.state.fold import after
 from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.undo import undo
@@ -286,6 +289,20 @@ def test_killed_runner_is_gone_on_with(at: str, behaviour: Behaviour, result: st
     assert outcome.result == result
     assert outcome.change_id == killed.change_id
     assert outcome.state.looks[: len(killed.looks)] == killed.looks
+
+
+def test_runner_keeps_a_bounded_number_of_looks_and_its_outcome_has_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = Stage(baseline_s=5, watch_s=5)
+    whole.run()
+    monkeypatch.setattr(model, "RECENT_LOOKS", 3)
+    stage, kept = Stage(baseline_s=5, watch_s=5), list[int]()
+    outcome = stage.run(lambda state: kept.append(len(state.looks)))
+    assert max(kept) == 3
+    assert outcome.result == "promoted"
+    assert outcome.state.looks == whole.state.looks
+    assert verify_evidence(release_evidence("web-v2", stage.cluster)).intact
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])

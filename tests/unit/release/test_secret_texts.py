@@ -44,12 +44,8 @@ def clean(text: str) -> None:
 
 
 def everything(stage: Stage) -> str:
-    """All objects of the cluster but the Secret and the mailbox, where an approval waits as it was sent."""
-    kept = [
-        each
-        for (kind, _, name), each in stage.fake.api.objects.items()
-        if kind != "Secret" and name != "release-web-v2"
-    ]
+    """All objects of the cluster but the Secret."""
+    kept = [each for (kind, *_), each in stage.fake.api.objects.items() if kind != "Secret"]
     return json.dumps(kept, default=str)
 
 
@@ -79,6 +75,7 @@ def test_no_text_of_the_evidence_has_a_secret_and_it_verifies(form: str, word: s
             if state.waits and not file.exists():
                 if state.gates[-1].gate.name == "approval":
                     approve_gate("web-v2", stage.cluster, why=f"by {form}")
+                    clean(everything(stage))
                 else:
                     file.write_text(f"{word} because of {form}")
                     os.utime(file, (stage.clock.now(), stage.clock.now()))

@@ -42,10 +42,15 @@ class Replay:
 
 def evidence_of(state: ReleaseState) -> Evidence:
     """The evidence after all sample windows of a release so far."""
-    evidence = Evidence.start(Yardstick.of(state.baseline or Baseline(()), state.release))
+    evidence = Evidence.start(yardstick_of(state))
     for judged in state.looks:
         evidence = evidence.updated(judged.look)
     return evidence
+
+
+def yardstick_of(state: ReleaseState) -> Yardstick:
+    """What counts as worse, by the baseline as far as it is known."""
+    return Yardstick.of(state.baseline or Baseline(()), state.release)
 
 
 def progress_of(state: ReleaseState, look: SampleWindow, at_s: float) -> Progress:
@@ -79,7 +84,7 @@ def replayed(records: Sequence[Record]) -> Replay | None:
             problems.append((number, problem))
         state = after(state, record)
         if kind == "baseline":
-            evidence = evidence_of(state)
+            evidence = evidence.against(yardstick_of(state))
     return Replay(state, verdicts, tuple(problems)) if state is not None else None
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from meshkit.errors import BadInput, UnknownName
 from meshkit.operations.release.commands import Mailbox
+from meshkit.operations.release.evidence_bundle.secret_texts import SecretTexts
 from meshkit.operations.release.gates.waiting import refusal
 from meshkit.operations.release.runner import has_ended, release_state
 
@@ -31,7 +32,7 @@ def approve_gate(release_name: str, cluster: Cluster, *, gate: str | None = None
     if problem := refusal(state.gates, name):
         remedy = f"'meshkit release status {release_name}' says what it waits for."
         raise BadInput("gate", problem, remedy=f"Nothing was changed. {remedy}")
-    Mailbox(cluster, release_name).approve(name, why)
+    Mailbox(cluster, release_name).approve(name, SecretTexts(state.release, cluster).text(why))
     return name
 
 

@@ -35,7 +35,7 @@ from meshkit.operations.clock import Clock
 from meshkit.operations.release.baseline import enough, short_of
 from meshkit.operations.release.edge.places import place_of
 from meshkit.operations.release.evidence_bundle.bundle import seal
-from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of
+from meshkit.operations.release.evidence_bundle.replay import evidence_of, progress_of, yardstick_of
 from meshkit.operations.release.evidence_bundle.secret_texts import SecretTexts
 from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.gates.keeper import Gatekeeper
@@ -72,7 +72,7 @@ class Runner:
         on_look: Callable[[ReleaseState], None],
         posting: Post = post,
     ) -> None:
-        self.state = state
+        self.state = state.recent()
         self._cluster = cluster
         self._observer, self._clock = observer, clock
         self._journal, self._lock, self._mailbox = journal, lock, mailbox
@@ -242,7 +242,7 @@ class Runner:
         if baseline is None:
             return
         self._record("baseline", **baseline.as_record())
-        self._evidence = evidence_of(self.state)
+        self._evidence = self._evidence.against(yardstick_of(self.state))
         if beside := self.state.beside_percent:
             self._note(
                 f"Other rules send {beside:.1f} % of the requests to {self.state.release.canary}, whatever"
@@ -335,8 +335,9 @@ class Runner:
 
     def _read_again(self) -> None:
         """Read the weights after a request without an answer, because it may have taken effect."""
-        self.state = fold(self._journal.records(self.state.change_id))
-        self._evidence = evidence_of(self.state)
+        state = fold(self._journal.records(self.state.change_id))
+        self._evidence = evidence_of(state)
+        self.state = state.recent()
         self._in_doubt = False
 
     def _take_up(self) -> None:
@@ -410,7 +411,7 @@ class Runner:
         record = self._secrets.record({"kind": kind, "at_s": self._clock.now(), "writer": writer, **fields})
         self._journal.append(self.state.change_id, record)
         # Fold what a reader gets back from JSON: lists instead of tuples, and rounded numbers.
-        self.state = after(self.state, json.loads(json.dumps(record)))
+        self.state = after(self.state, json.loads(json.dumps(record))).recent()
         self._announcer.collect(notice_of(record, self.state))
 
     def _elapsed_s(self) -> float:

@@ -95,9 +95,7 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
     """
     match record.get("kind"):
         case "look":
-            judged = _judged(record)
-            state = replace(state, looks=(*state.looks, judged))
-            return _unobserved(state, judged.look) if judged.look.refused else state
+            return _looked(state, _judged(record))
         case "baseline":
             return replace(state, baseline=Baseline.from_record(record))
         case "weights":
@@ -209,6 +207,16 @@ def _agreement(state: ReleaseState, measured_percent: float, requests: int | Non
     if requests is None or near:
         return f"{text}: agrees"
     return f"{text}: no contradiction, but only {requests} requests were counted yet"
+
+
+def _looked(state: ReleaseState, judged: JudgedWindow) -> ReleaseState:
+    look = judged.look
+    state = replace(state, looks=(*state.looks, judged))
+    if look.step < 0:
+        requests, canary = state.requests_before
+        both = look.stable.requests + look.canary.requests
+        state = replace(state, requests_before=(requests + both, canary + look.canary.requests))
+    return _unobserved(state, look) if look.refused else state
 
 
 def _unobserved(state: ReleaseState, look: SampleWindow) -> ReleaseState:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from meshkit.decide.baseline import Baseline
 from meshkit.decide.ladder import share_beside
 from meshkit.decide.sample_windows import SampleWindow
 from meshkit.decide.verdict import JudgedWindow, Verdict
+from meshkit.facts import Coverage
 from meshkit.intent.release import Release
 from meshkit.operations.release.gates import waiting
 from meshkit.operations.release.gates.waiting import Gates
@@ -17,6 +18,8 @@ from meshkit.operations.release.gates.waiting import Gates
 Running = Literal["measuring", "shifting", "watching", "paused", "waiting", "held", "frozen"]
 Ended = Literal["promoted", "rolled_back", "undecided"]
 Status = Running | Ended
+RECENT_LOOKS = 900
+"""The looks that a running release keeps in memory: 75 minutes at one in 5 s."""
 SAME_POINTS = 0.05
 """Shares that differ by less, in percentage points, are equal within the precision of integer weights."""
 
@@ -75,6 +78,8 @@ class ReleaseState:
     wanted: Literal["", "promote", "rollback", "end"] = ""
     """The command that is to be carried out; ``end``: promote, where the canary has all requests already."""
     looks: tuple[JudgedWindow, ...] = ()
+    requests_before: tuple[int, int] = (0, 0)
+    """All requests before the first step, and the canary's among them."""
     events: tuple[ReleaseEvent, ...] = ()
     result: Status | None = None
     ended_s: float | None = None
@@ -149,6 +154,11 @@ class ReleaseState:
         return self.looks[-1].verdict if self.looks else None
 
     @property
+    def coverage(self) -> Coverage | None:
+        """How many proxies were asked for the latest window; None if none was."""
+        return self.looks[-1].look.coverage if self.looks else None
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """Sentences for people about the current state, the most important first."""
         if self.end_sentences:
@@ -178,6 +188,8 @@ class ReleaseState:
     @property
     def beside_percent(self) -> float:
         """The canary's share of all requests by other rules than the weighted one, before the first step."""
-        looks = [judged.look for judged in self.looks if judged.look.step < 0]
-        canary = sum(look.canary.requests for look in looks)
-        return share_beside(canary + sum(look.stable.requests for look in looks), canary, self.found_percent)
+        return share_beside(*self.requests_before, self.found_percent)
+
+    def recent(self) -> ReleaseState:
+        """This state with the last RECENT_LOOKS looks only, for a runner, whose memory is not to grow."""
+        return replace(self, looks=self.looks[-RECENT_LOOKS:]) if len(self.looks) > RECENT_LOOKS else self
