@@ -77,19 +77,6 @@ def shop_in_mesh(mesh: str, control_plane: ControlPlane) -> Iterator[Cluster]:
         yield cluster
 
 
-RUNNER = """
-import sys
-from meshkit.cluster.connect import connect
-from meshkit.intent.release import Release
-from meshkit.operations.change import apply
-from meshkit.operations.release import runner
-from meshkit.operations.release.plan import plan_release
-runner.LEASE_S = 4.0
-kubeconfig, mesh, release = sys.argv[1:]
-cluster = connect("meshkit-sandbox", kubeconfig)
-apply(plan_release(Release.model_validate_json(release), cluster, mesh=mesh), cluster)
-"""
-"""Runs a release in a process of its own, whose Lease expires soon after it is killed."""
 LATE_MS = 300.0
 """Ten times what a good version of the shop takes, and thirty standard deviations from its median."""
 

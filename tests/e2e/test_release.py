@@ -7,107 +7,32 @@ demo, the tutorial, the first notebook and the command line run such releases to
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-import meshkit as mk
-from meshkit.cluster.connect import Cluster, connect
-from meshkit.errors import BadInput, UnknownName
+from meshkit.errors import BadInput
 from meshkit.facts import Kind
-from meshkit.intent.release import Margins, Release
+from meshkit.intent.release import Release
 from meshkit.operations import shop
 from meshkit.operations.change import apply, plan
-from meshkit.operations.release.plan import plan_release
-from meshkit.operations.release.route import route_object, weights_of
-from meshkit.operations.release.runner import Outcome, release_state
+from meshkit.operations.release.runner import release_state
 from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.release.unattended.job import plan_in_cluster, wait_until_runs
 from meshkit.operations.undo import undo
-from meshkit.testing import running_sandbox
-from tests.e2e.ledgers import RUNNER, had_no_cpu
+from tests.e2e.ledgers import had_no_cpu
+from tests.e2e.releasing import Shop, shop_with_versions
 
 RPS = 100.0
 JOB = Kind("batch/v1", "Job")
 
 
-class Shop:
-    """The demo shop behind one mesh."""
-
-    def __init__(self, cluster: Cluster, mesh: str) -> None:
-        self.cluster, self.mesh = cluster, mesh
-
-    def release(self, stable: str, canary: str, **fields: Any) -> Release:
-        """Seconds instead of minutes, and wide margins to match: the tail of a busy machine is long."""
-        quick: dict[str, Any] = {
-            "steps": (5, 50, 100),
-            "step_s": 3,
-            "look_s": 1,
-            "min_requests": 10,
-            "warm_up_s": 1,
-            "deadline_s": 300,
-            "baseline_s": 0,
-            "soak_s": 0,
-            "watch_s": 0,
-            "margins": Margins(error_points=2, p50_percent=300, p90_percent=400, p99_percent=1000),
-        }
-        name = f"{stable}-to-{canary}-{time.monotonic_ns()}"
-        common = {"name": name, "namespace": "shop", "service": "web", "port": 8080}
-        return Release(**{**common, "stable": stable, "canary": canary, **quick, **fields})
-
-    def run(self, release: Release) -> Outcome:
-        return apply(plan_release(release, self.cluster, mesh=self.mesh), self.cluster)
-
-    def promote(self, release: Release) -> Outcome:
-        """Release a good version, once more where it was not good because its pods had no CPU."""
-        for _ in range(3):
-            since_s, outcome = time.time(), self.run(release)
-            if outcome.result == "promoted":
-                break
-            if not had_no_cpu(self.cluster, release.canary, release.stable, since_s):
-                break
-            release = release.model_copy(update={"name": f"{release.name}-again"})
-        assert outcome.result == "promoted", outcome.sentences
-        return outcome
-
-    def send_all_to(self, version: str) -> None:
-        """Give one version all weight, as the owner of the route would: without any conflict."""
-        route = shop.shop_route("v1", "v2", "v3").model_copy(update={"split": {version: 100.0}})
-        apply(plan([route], self.cluster, mesh=self.mesh), self.cluster)
-
-    def canary_percent(self, release: Release) -> float:
-        where = route_object(self.mesh, release)
-        return weights_of(self.route(release), where, release).canary_percent
-
-    def owners(self, release: Release) -> set[tuple[str, str]]:
-        """Who owns fields of the route, and by which operation."""
-        entries = self.route(release)["metadata"]["managedFields"]
-        return {(entry["manager"], entry["operation"]) for entry in entries}
-
-    def route(self, release: Release) -> dict[str, Any]:
-        where = route_object(self.mesh, release)
-        obj = self.cluster.api.get(where.kind, where.name, where.namespace)
-        assert obj is not None
-        return obj
-
-
 @pytest.fixture(scope="module", params=[pytest.param("istio", marks=pytest.mark.soak), "linkerd"])
 def meshed(request: pytest.FixtureRequest) -> Iterator[Shop]:
-    with running_sandbox() as sandbox:
-        cluster = connect("meshkit-sandbox", sandbox.kubeconfig)
-        mesh = str(request.param)
-        apply(plan([mk.ControlPlane()], cluster, mesh=mesh), cluster)
-        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-        apply(plan([mk.Injection(namespace="shop")], cluster, mesh=mesh), cluster)
-        shop.deploy_shop(cluster, rps=RPS)
-        shop.route_shop(cluster, "v1", "v2", "v3", mesh=mesh)
-        yield Shop(cluster, mesh)
+    with shop_with_versions(str(request.param), RPS) as found:
+        yield found
 
 
 @pytest.fixture
@@ -218,9 +143,9 @@ def test_killed_runner_is_gone_on_with(v1_serves: Shop) -> None:
     """The lease of the killed runner has to expire first; it is shorter here than a release's own."""
     release = v1_serves.release("v1", "v2", step_s=5)
     owners = v1_serves.owners(release)
-    process = subprocess.Popen([sys.executable, "-c", RUNNER, *_arguments(v1_serves, release)])
-    state = _when_at_step(v1_serves, release, 0)
-    os.kill(process.pid, signal.SIGKILL)
+    process = v1_serves.start(release)
+    state = v1_serves.when_at_step(release, 0)
+    process.kill()
     process.wait()
     assert not state.ended
     assert v1_serves.canary_percent(release) == 5
@@ -251,7 +176,7 @@ def test_a_job_releases_and_its_guardian_takes_back_what_nobody_runs(v1_serves: 
     release = v1_serves.release("v1", "v2", unattended_s=15, step_s=120)
     made = plan_in_cluster(release, cluster, mesh=v1_serves.mesh, guardian=True)
     change = apply(made.plan, cluster)
-    _when_at_step(v1_serves, release, 0)
+    v1_serves.when_at_step(release, 0)
     cluster.api.delete(JOB, made.jobs[0], "meshkit-system")
     state = _ended(v1_serves, release)
     assert state.status == "rolled_back"
@@ -271,20 +196,3 @@ def _ended(meshed: Shop, release: Release) -> ReleaseState:
 def _is_complete(job: dict[str, Any] | None) -> bool:
     conditions = ((job or {}).get("status") or {}).get("conditions") or ()
     return any(each["type"] == "Complete" and each["status"] == "True" for each in conditions)
-
-
-def _arguments(meshed: Shop, release: Release) -> list[str]:
-    return [str(meshed.cluster.kubeconfig), meshed.mesh, release.model_dump_json()]
-
-
-def _when_at_step(meshed: Shop, release: Release, step: int) -> ReleaseState:
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        try:
-            state = release_state(release.name, meshed.cluster)
-            if state.step == step and state.agreed_s is not None:
-                return state
-        except UnknownName:
-            pass
-        time.sleep(0.3)
-    raise AssertionError("the runner did not reach the step")

@@ -8,57 +8,38 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import pytest
 
 import meshkit as mk
-from meshkit.cluster.connect import Cluster, connect
+from meshkit.cluster.connect import Cluster
 from meshkit.errors import UnsupportedByMesh
 from meshkit.intent.release import Margins, Release
 from meshkit.operations import shop
-from meshkit.operations.change import apply, plan
+from meshkit.operations.change import apply
 from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.plan import plan_release
 from meshkit.operations.release.route import route_object
 from meshkit.operations.release.runner import Outcome, release_state, runner_of
 from meshkit.operations.release.state.model import ReleaseState
-from meshkit.testing import running_sandbox
-from tests.e2e.ledgers import RUNNER, had_no_cpu
+from tests.e2e.ledgers import had_no_cpu
+from tests.e2e.releasing import Shop, shop_with_versions
 
 RPS, TESTER_RPS = 60.0, 20.0
 TESTER, HEADER = "tester", {"x-tester": "yes"}
 
 
-class Shop:
-    """The demo shop behind one mesh, with a caller whose requests have a header."""
+class ShopWithTester(Shop):
+    """The shop with a second caller, whose requests have a header."""
 
-    def __init__(self, cluster: Cluster, mesh: str) -> None:
-        self.cluster, self.mesh = cluster, mesh
-
-    def release(self, stable: str, canary: str, **fields: Any) -> Release:
-        """Seconds instead of minutes, and wide margins to match: the tail of a busy machine is long."""
-        quick: dict[str, Any] = {
-            "step_s": 3,
-            "look_s": 1,
-            "min_requests": 10,
-            "warm_up_s": 1,
-            "deadline_s": 120,
-            "baseline_s": 0,
-            "soak_s": 0,
-            "watch_s": 0,
-            "margins": Margins(error_points=5, p50_percent=300, p90_percent=400, p99_percent=1000),
-        }
-        name = f"{stable}-to-{canary}-{time.monotonic_ns()}"
-        common = {"name": name, "namespace": "shop", "service": "web", "port": 8080}
-        return Release(**{**common, "stable": stable, "canary": canary, **quick, **fields})
+    fields: ClassVar[Mapping[str, Any]] = {
+        "deadline_s": 120,
+        "margins": Margins(error_points=5, p50_percent=300, p90_percent=400, p99_percent=1000),
+    }
 
     def run(self, release: Release, on_look: Callable[[ReleaseState], None] = lambda _: None) -> Outcome:
         """Run a release, once more where a good one was not good because its pods had no CPU."""
@@ -78,16 +59,11 @@ class Shop:
     def state(self, release: Release) -> ReleaseState:
         return release_state(release.name, self.cluster)
 
-    def send_all_to(self, version: str) -> None:
-        route = shop.shop_route("v1", "v2", "v3").model_copy(update={"split": {version: 100.0}})
-        apply(plan([route], self.cluster, mesh=self.mesh), self.cluster)
-
     def rules(self) -> list[dict[str, Any]]:
         """The rules of the route, without their weights."""
-        where = route_object(self.mesh, self.release("v1", "v2"))
-        obj = self.cluster.api.get(where.kind, where.name, where.namespace)
-        assert obj is not None
-        found: list[dict[str, Any]] = copy.deepcopy(obj["spec"][where.rules])
+        release = self.release("v1", "v2")
+        where = route_object(self.mesh, release)
+        found: list[dict[str, Any]] = copy.deepcopy(self.route(release)["spec"][where.rules])
         for rule in found:
             for entry in rule[where.destinations]:
                 entry.pop("weight", None)
@@ -103,17 +79,10 @@ class Shop:
 
 
 @pytest.fixture(scope="module", params=["istio", pytest.param("linkerd", marks=pytest.mark.soak)])
-def meshed(request: pytest.FixtureRequest) -> Iterator[Shop]:
-    with running_sandbox() as sandbox:
-        cluster = connect("meshkit-sandbox", sandbox.kubeconfig)
-        mesh = str(request.param)
-        apply(plan([mk.ControlPlane()], cluster, mesh=mesh), cluster)
-        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-        apply(plan([mk.Injection(namespace="shop")], cluster, mesh=mesh), cluster)
-        shop.deploy_shop(cluster, rps=RPS)
-        _deploy_tester(cluster)
-        shop.route_shop(cluster, "v1", "v2", "v3", mesh=mesh)
-        yield Shop(cluster, mesh)
+def meshed(request: pytest.FixtureRequest) -> Iterator[ShopWithTester]:
+    with shop_with_versions(str(request.param), RPS) as found:
+        _deploy_tester(found.cluster)
+        yield ShopWithTester(found.cluster, found.mesh, found.home)
 
 
 def _deploy_tester(cluster: Cluster) -> None:
@@ -133,12 +102,14 @@ def _deploy_tester(cluster: Cluster) -> None:
 
 
 @pytest.fixture
-def v1_serves(meshed: Shop) -> Shop:
+def v1_serves(meshed: ShopWithTester) -> ShopWithTester:
     meshed.send_all_to("v1")
     return meshed
 
 
-def test_testers_reach_the_canary_at_every_step_and_no_longer_after_a_rollback(v1_serves: Shop) -> None:
+def test_testers_reach_the_canary_at_every_step_and_no_longer_after_a_rollback(
+    v1_serves: ShopWithTester,
+) -> None:
     rules, spans = v1_serves.rules(), {}
 
     def seen(state: ReleaseState) -> None:
@@ -166,17 +137,18 @@ def test_testers_reach_the_canary_at_every_step_and_no_longer_after_a_rollback(v
     assert set(v1_serves.answered(TESTER, now_s, time.time() - 0.5)) == {"v2"}
 
 
-def test_killed_runners_leave_a_rule_that_the_next_one_finds_and_the_end_removes(v1_serves: Shop) -> None:
+def test_killed_runners_leave_a_rule_that_the_next_one_finds_and_the_end_removes(
+    v1_serves: ShopWithTester,
+) -> None:
     """Killed with -9 once its rule is written, then at its first step; the lease is shorter than usual."""
     rules = v1_serves.rules()
     release = v1_serves.release("v1", "v2", steps=(10, 100), step_s=600, testers={"headers": HEADER})
     for reached in (lambda state: True, lambda state: state.step == 0):
-        arguments = [str(v1_serves.cluster.kubeconfig), v1_serves.mesh, release.model_dump_json()]
-        runner = subprocess.Popen([sys.executable, "-c", RUNNER, *arguments])
+        runner = v1_serves.start(release)
         try:
             _when(lambda now=reached: len(v1_serves.rules()) > len(rules) and now(v1_serves.state(release)))
         finally:
-            os.kill(runner.pid, signal.SIGKILL)
+            runner.kill()
             runner.wait()
         assert len(v1_serves.rules()) == len(rules) + 1
     _when(lambda: runner_of(release, v1_serves.cluster) is None)
@@ -192,7 +164,7 @@ def _when(true: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def test_a_cohort_is_at_the_canary_alone_until_it_is_promoted(v1_serves: Shop) -> None:
+def test_a_cohort_is_at_the_canary_alone_until_it_is_promoted(v1_serves: ShopWithTester) -> None:
     rules, span = v1_serves.rules(), [0.0, 0.0]
 
     def seen(state: ReleaseState) -> None:
@@ -210,7 +182,7 @@ def test_a_cohort_is_at_the_canary_alone_until_it_is_promoted(v1_serves: Shop) -
     assert v1_serves.rules() == rules
 
 
-def test_a_canary_is_judged_by_copies_that_no_caller_waits_for(v1_serves: Shop) -> None:
+def test_a_canary_is_judged_by_copies_that_no_caller_waits_for(v1_serves: ShopWithTester) -> None:
     mirror = {"percent": 50, "for_s": 4}
     release = v1_serves.release("v1", "v3", steps=(50, 100), mirror=mirror)
     if v1_serves.mesh != "istio":
@@ -233,7 +205,7 @@ def test_a_canary_is_judged_by_copies_that_no_caller_waits_for(v1_serves: Shop) 
     assert v1_serves.rules() == rules
 
 
-def test_blue_green_shifts_once_and_returns_at_once(v1_serves: Shop) -> None:
+def test_blue_green_shifts_once_and_returns_at_once(v1_serves: ShopWithTester) -> None:
     rules = v1_serves.rules()
     release = v1_serves.release("v1", "v2", steps=(100,), testers={"headers": HEADER}, watch_s=60)
 
