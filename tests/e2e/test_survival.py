@@ -67,13 +67,15 @@ def test_killed_at_random_moments_it_goes_on_and_loses_nothing(
         while kills:
             runner = v1_serves.start(release)
             try:
-                runner.wait(moments.uniform(0.5, LONGEST_S))
+                _, said = runner.communicate(timeout=moments.uniform(0.5, LONGEST_S))
+                assert runner.returncode == 0, said.decode()
                 break
             except subprocess.TimeoutExpired:
                 runner.kill()
                 runner.communicate()
                 kills -= 1
-        v1_serves.run(release)
+        else:
+            v1_serves.run(release)
         ends_well(v1_serves, release, since_s)
         assert v1_serves.owners(release) == owners, "the owner's next apply would meet a conflict"
         versions = versions[::-1]
