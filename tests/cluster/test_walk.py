@@ -13,13 +13,15 @@ import time
 import pytest
 
 from meshkit.errors import ChangeFailed
+from meshkit.facts import Kind, Object
 from meshkit.intent.injection import Injection
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.operations import change
+from meshkit.operations.change import history
 from meshkit.operations.setup.guide import Setup
 from meshkit.operations.undo import undo
 from meshkit.sandbox.control_planes.istio.metrics import IstioSeries
-from tests.cluster import fields, inventory, telemetry
+from tests.cluster import fields, images, inventory, telemetry
 from tests.cluster.walk import (
     BATCH,
     CLIENT,
@@ -40,6 +42,7 @@ from tests.cluster.walk import (
 )
 
 RPS = 60.0
+JOB = Kind("batch/v1", "Job")
 
 
 def test_the_shop_is_served_from_every_zone(walk: Walk) -> None:
@@ -201,16 +204,28 @@ def test_access_lets_in_whom_it_names_and_its_undo_restores(walk: Walk) -> None:
     walk.cluster.api.delete(DEPLOYMENT, TESTER[1], TESTER[0])
 
 
-def test_a_good_release_is_promoted_without_a_failed_request_and_undone(walk: Walk) -> None:
+def test_a_job_promotes_a_good_release_without_a_failed_request_and_it_is_undone(walk: Walk) -> None:
+    """The Jobs of the release and of its guardian have the rights of their roles and no others."""
     path = walk.write("good", {**RELEASE, "name": "web-v2", "canary": "v2"})
     since_s = time.time()
-    walk.meshkit("release", "run", "-f", path)
+    walk.meshkit("release", "run", "-f", path, "--in-cluster", "--guardian", "--image", images.MESHKIT)
+    walk.meshkit("release", "status", "web-v2", "--watch")
     walk.wait_for(lambda seen: set(seen) == {(200, "v2")})
-    walk.meshkit("undo", walk.newest_change())
+    released, jobs = (each.id for each in history(walk.cluster)[:2])
+    for job in walk.cluster.api.list(JOB, "meshkit-system"):
+        walk.cluster.api.wait(JOB, job["metadata"]["name"], "meshkit-system", complete, 60, "complete")
+    walk.meshkit("undo", released)
+    walk.meshkit("undo", jobs)
+    assert walk.cluster.api.list(JOB, "meshkit-system") == []
     walk.wait_for(lambda seen: set(seen) == {(200, "v1")})
     seen = walk.requests(since_s, time.time() - 1)
     assert failed(seen) == 0
     assert versions(seen) == {"v1", "v2"}
+
+
+def complete(job: Object | None) -> bool:
+    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
+    return any((each["type"], each["status"]) == ("Complete", "True") for each in conditions)
 
 
 def test_a_bad_release_is_rolled_back(walk: Walk) -> None:

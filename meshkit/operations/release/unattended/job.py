@@ -139,6 +139,8 @@ class _Part:
             "name": "meshkit",
             "image": self.image,
             "args": list(self.args),
+            # Its last lines say why it failed to who may not read logs, too.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
             "resources": {"requests": {"cpu": "50m", "memory": "160Mi"}, "limits": {"memory": "512Mi"}},
             "securityContext": {
                 "allowPrivilegeEscalation": False,
