@@ -8,14 +8,12 @@ only provides contexts for an explicit choice.
 from __future__ import annotations
 
 import base64
-import io
 import logging
 import os
 import socket
 import ssl
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +22,14 @@ from urllib.parse import urlsplit
 from meshkit import settings
 from meshkit.cluster.api import Api
 from meshkit.cluster.kubeconfig import Entries, Kubeconfig, read_kubeconfig
+from meshkit.cluster.transport.answers import bound_answers
+from meshkit.cluster.transport.certificates import load_certificates, written
 from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import ClusterRef
 
 SANDBOX = "meshkit-sandbox"
 _HANDSHAKE_S = 20.0
 """A busy machine takes seconds for what is usually done in a hundredth."""
-MOST_BYTES = 512 * 1024 * 1024
-"""The longest answer that is read from an API server."""
 CLUSTER = "application/vnd.meshkit.cluster+json"
 """The media type of the output with which a notebook reports the cluster it is connected to."""
 _ENVIRONMENT = "$KUBECONFIG"
@@ -241,11 +239,11 @@ def _connected(kubeconfig: Kubeconfig, context: str, reason: str = "") -> Cluste
 
     configuration = Configuration()
     try:
-        with _logged() as login_problems:
+        with _logged() as login_problems, written(kubeconfig.only(context)) as (content, was_inline):
             load_kube_config_from_dict(  # type: ignore[no-untyped-call]
-                kubeconfig.only(context), client_configuration=configuration, persist_config=False
+                content, client_configuration=configuration, persist_config=False
             )
-        cluster = _cluster(context, configuration, kubeconfig.path, reason)
+            cluster = _cluster(context, configuration, kubeconfig.path, reason, load_now=was_inline)
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
         raise _unusable(context, kubeconfig.path, str(error)) from error
     if login_problems:
@@ -289,7 +287,14 @@ def _in_cluster() -> Cluster:
     return _cluster("in-cluster", configuration, reason="the account of this pod")
 
 
-def _cluster(context: str, configuration: Any, kubeconfig: str | None = None, reason: str = "") -> Cluster:
+def _cluster(
+    context: str,
+    configuration: Any,
+    kubeconfig: str | None = None,
+    reason: str = "",
+    *,
+    load_now: bool = False,
+) -> Cluster:
     from kubernetes.client import ApiClient
     from kubernetes.dynamic import DynamicClient
 
@@ -299,73 +304,11 @@ def _cluster(context: str, configuration: Any, kubeconfig: str | None = None, re
     if urlsplit(server).hostname in ("127.0.0.1", "localhost", "::1"):
         configuration.proxy = None
     connection = ApiClient(configuration)
-    _bound_answers(connection.rest_client.pool_manager)
+    if load_now:
+        load_certificates(connection.rest_client.pool_manager)
+    bound_answers(connection.rest_client.pool_manager)
     client = DynamicClient(connection, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
     return Cluster(context, server, Api(client, server), kubeconfig, reason)
-
-
-def _bound_answers(pools: Any) -> None:
-    """Let the read timeout of a request hold for its whole answer, headers and body, and bound its length.
-
-    urllib3 applies it to each read, so a server that sends a byte a minute would hold a verb for ever.
-    """
-    from http.client import HTTPResponse
-
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-    from urllib3.poolmanager import pool_classes_by_scheme
-
-    class BoundedResponse(HTTPResponse):
-        def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
-            super().__init__(sock, *arguments, **options)
-            self.fp = io.BufferedReader(_Answer(self.fp.detach(), sock))
-
-    class Plain(HTTPConnection):
-        response_class = BoundedResponse
-
-    class Secure(HTTPSConnection):
-        response_class = BoundedResponse
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    if pools.pool_classes_by_scheme is pool_classes_by_scheme:  # not those of a SOCKS proxy
-        pools.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-
-
-class _Answer(io.RawIOBase):
-    """The bytes of one answer, which end after the socket's timeout and after MOST_BYTES."""
-
-    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
-        self._raw, self._connection = raw, connection
-        self._timeout_s = connection.gettimeout()
-        self._until_s = time.monotonic() + (self._timeout_s or 0.0)
-        self._left = MOST_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._timeout_s is not None:
-            left_s = self._until_s - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError(f"the answer took more than {self._timeout_s:g} s")
-            self._connection.settimeout(left_s)
-        count = self._raw.readinto(buffer)
-        self._left -= count or 0
-        if self._left < 0:
-            raise OSError(f"the answer has more than {MOST_BYTES} bytes")
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            with suppress(OSError):
-                self._connection.settimeout(self._timeout_s)  # the next request begins with its whole time
-            self._raw.close()
-        super().close()
 
 
 def _without_credentials(server: str) -> str:

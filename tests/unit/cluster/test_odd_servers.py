@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from meshkit.cluster import connect as connecting
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import connect
+from meshkit.cluster.transport import answers
 from meshkit.errors import ClusterError
 from meshkit.facts import Kind
 
@@ -170,7 +170,7 @@ def test_a_server_that_drips_is_given_up_in_the_stated_time(tmp_path: Path, wher
 
 
 def test_an_endless_answer_ends_at_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connecting, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(answers, "MOST_BYTES", 100_000)
 
     def flood(_: str) -> Iterator[bytes]:
         yield b"HTTP/1.1 200 OK\r\n\r\n"

@@ -1,0 +1,1 @@
+"""The connection to an API server: its certificates, and the bounds of its answers."""
