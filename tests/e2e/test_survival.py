@@ -7,6 +7,7 @@ kills 200 times.
 
 from __future__ import annotations
 
+import collections
 import os
 import random
 import signal
@@ -53,13 +54,14 @@ def ended(meshed: Shop, release: Release) -> bool:
 def ends_well(meshed: Shop, release: Release, since_s: float) -> None:
     """The release was promoted, its weights are the journal's, and its records give the same verdicts."""
     state = release_state(release.name, meshed.cluster)
+    ledger = shop.read_ledger(meshed.cluster, since_s, time.time() - 0.5)
     if not had_no_cpu(meshed.cluster, release.canary, release.stable, since_s):
-        assert state.result == "promoted", state.sentences
+        answered = collections.Counter(ledger.version)
+        assert state.result == "promoted", (state.sentences, state.events, answered)
     assert meshed.canary_percent(release) == state.asked_percent
     assert [event.kind for event in state.events].count("begin") == 1
     found = verify_evidence(release_evidence(release.name, meshed.cluster), meshed.cluster)
     assert found.intact, found
-    ledger = shop.read_ledger(meshed.cluster, since_s, time.time() - 0.5)
     assert ledger.failed == 0, set(ledger.status)
 
 
