@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from meshkit.sandbox.api.http.connection_log import LOG
 from meshkit.sandbox.api.http.idle import IdleConnections
 from meshkit.sandbox.control_planes.identity import Authority
 
@@ -82,6 +83,6 @@ async def serve(
 
     application.middlewares.append(answered)
     application.cleanup_ctx.append(swept)
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, logger=LOG)
     await runner.setup()
     await web.TCPSite(runner, host, port, ssl_context=context).start()
