@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from meshkit.cluster.connect import Cluster
 from meshkit.operations import shop
 from tests.e2e.ledgers import POD, wait_until_served
@@ -35,6 +33,10 @@ ATTEMPTS = (
     ("PUT", "/-/restore", b""),
     ("PUT", "/-/rate", b'{"rps": 4000}'),
     ("POST", "/shutdown", b""),
+    ("GET", "/env.json", b""),
+    ("GET", "/tasks", b""),
+    ("GET", "/debug/configz", b""),
+    ("PUT", "/proxy-log-level", b"off"),
 )
 FOUND = (
     b"admin commands are",
@@ -42,14 +44,11 @@ FOUND = (
     b"BootstrapConfigDump",
     b"cert_chain",
     b"server.live: ",
+    b"LINKERD2_PROXY_",
 )
+PAGE = {"istio": 15020, "linkerd": 4191}
+"""The port with the metrics of each mesh's sidecar."""
 CONTROL = (b'"latency_ms":', b'"rps":', b'"scheduled_s"', b'"requests":')
-
-
-@pytest.fixture(scope="module", params=["istio"])
-def mesh(request: pytest.FixtureRequest) -> str:
-    """The ports of a pod are opened by the same code for each mesh."""
-    return str(request.param)
 
 
 def processes(home: Path) -> set[int]:
@@ -97,7 +96,7 @@ def answers(host: str, port: int) -> Iterator[tuple[str, int, bytes]]:
             continue
 
 
-def test_no_port_of_a_sandbox_ends_a_proxy_or_changes_a_workload(mesh_in_use: Cluster) -> None:
+def test_no_port_of_a_sandbox_ends_a_proxy_or_changes_a_workload(mesh_in_use: Cluster, mesh: str) -> None:
     """Takes the start of a shop in a mesh, and about 5 s."""
     wait_until_served(mesh_in_use)
     assert mesh_in_use.kubeconfig is not None
@@ -105,10 +104,9 @@ def test_no_port_of_a_sandbox_ends_a_proxy_or_changes_a_workload(mesh_in_use: Cl
     before = processes(home)
     ports = listening(before)
     pods = mesh_in_use.api.list(POD, "shop")
-    page = {"istio": 15020, "linkerd": 4191}
     assert {(pod["status"]["podIP"], 9000) for pod in pods} <= ports
     assert {(pod["status"]["podIP"], 8080) for pod in mesh_in_use.api.list(POD, "shop", "app=web")} <= ports
-    assert {port for _, port in ports} & set(page.values())
+    assert {(pod["status"]["podIP"], PAGE[mesh]) for pod in pods} <= ports
     assert all(host.startswith("127.") for host, _ in ports)
 
     found = [

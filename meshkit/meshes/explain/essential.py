@@ -1,8 +1,8 @@
 """The requests without an identity that a pod must get, from the objects that ask for them.
 
-They are the kubelet's probes, scrapes of the application's metrics, the API server's calls of admission
-webhooks, and meshkit's own reading of the sidecar's page. Whether an access rule refuses one of them is
-decided by the meaning of the mesh's objects, as for every other request.
+They are the kubelet's probes and lifecycle hooks, scrapes of the application's metrics, the API server's
+calls of admission webhooks, and meshkit's own reading of the sidecar's page. Whether an access rule refuses
+one of them is decided by the meaning of the mesh's objects, as for every other request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from meshkit.facts import Object
 from meshkit.kube.kinds import WEBHOOK_KINDS
 from meshkit.kube.metadata import annotations_of
-from meshkit.kube.pods import is_live
+from meshkit.kube.pods import all_containers, is_live
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.explain.explainer import Explainer, name_of
 from meshkit.meshes.model.pods import port_numbers, target_port
@@ -79,10 +79,10 @@ def _refusal(explainer: Explainer, pod: Object, asked: Essential) -> str:
 
 
 def _probes(pod: Object, server: str) -> Iterator[Essential]:
-    for container in pod["spec"].get("containers") or ():
-        for name in _PROBES:
-            probe = container.get(name) or {}
-            asked = probe.get("httpGet") or probe.get("grpc")
+    for container in all_containers(pod):
+        handlers = {**(container.get("lifecycle") or {}), **{name: container.get(name) for name in _PROBES}}
+        for name, handler in handlers.items():
+            asked = (handler or {}).get("httpGet") or (handler or {}).get("grpc")
             if not asked:
                 continue
             path = str(asked.get("path") or "/").partition("?")[0]

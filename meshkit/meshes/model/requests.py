@@ -12,14 +12,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from meshkit.meshes.model import patterns
 from meshkit.meshes.model.inbound import All, Authorization, Condition, Inbound, InboundRoute, Policy, Rule
 from meshkit.meshes.model.outbound import HeaderEdits, Match, NamedMatch, Route, StringMatch, VirtualHost
 
 Pairs = tuple[tuple[str, str], ...]
 _PORT = 80
-_REPEATED_GROUP = re.compile(r"\)[*+{]")
-_BACKTRACKED, _LONGEST = 20, 2000
-"""Characters of a text that are evaluated. Python tries a repeated group in exponentially many ways."""
+_REPEAT = re.compile(r"[*+?{]")
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+_MAX_STEPS = 1_000_000
+"""Of a substitution, where Python's expressions backtrack: the text's length to the power of the repeats."""
 
 
 class NotKnown(Exception):
@@ -161,11 +163,7 @@ def sent(request: Request, taken: Taken) -> Request:
     rewrite = taken.route.rewrite
     if rewrite and not isinstance(path, Matching):
         if rewrite.regex:
-            pattern, substitution = rewrite.regex
-            try:
-                path = re.sub(pattern, substitution, path, flags=re.ASCII)
-            except re.error as error:
-                raise NotKnown(f"the rewrite of the path by {pattern!r}") from error
+            path = _substituted(*rewrite.regex, path)
         elif rewrite.prefix and taken.match.path is not None and taken.match.path.kind != "regex":
             path = rewrite.prefix + path[len(taken.match.path.value) :]
     return replace(request, path=path or "/", headers=_edited(request.headers, edits))
@@ -279,12 +277,23 @@ def _holds_for_all(match: StringMatch) -> bool:
 
 
 def _regex_holds(pattern: str, text: str) -> bool:
-    if len(text) > (_BACKTRACKED if _REPEATED_GROUP.search(pattern) else _LONGEST):
-        raise NotKnown(f"whether a text of {len(text)} characters matches the regular expression {pattern!r}")
     try:
-        return re.fullmatch(pattern, text, re.ASCII) is not None
-    except re.error as error:
+        return patterns.matches(f"^(?:{pattern})$", text)
+    except patterns.TooCostly as error:
+        what = f"whether a text of {len(text)} characters matches the regular expression {pattern!r}"
+        raise NotKnown(what) from error
+    except patterns.Unreadable as error:
         raise NotKnown(f"whether {text!r} matches the regular expression {pattern!r}") from error
+
+
+def _substituted(pattern: str, substitution: str, path: str) -> str:
+    not_known = NotKnown(f"the rewrite of the path by {pattern!r}")
+    if _REPEATED_GROUP.search(pattern) or len(path) ** len(_REPEAT.findall(pattern)) > _MAX_STEPS:
+        raise not_known
+    try:
+        return re.sub(pattern, substitution, path, flags=re.ASCII)
+    except (re.error, IndexError, OverflowError, RecursionError) as error:
+        raise not_known from error
 
 
 def _edited(headers: Pairs, edits: HeaderEdits) -> Pairs:

@@ -86,14 +86,15 @@ def risks(plan: Plan, cluster: Cluster, namespaces: Iterable[str]) -> Iterator[F
         now, then = (ObservedServers(each, namespace) for each in (before, after))
         reading = read_server_calls(cluster, plan.mesh, namespace)
         calls = calls_between(reading, reading)
-        for caller, server, calls_seen in _refused(calls, now, then):
+        for caller, server, calls_seen in newly_refused(calls, now, then):
             message = f"{caller} would be refused; it has called {count(calls_seen)} times."
             yield codes.finding(codes.OBSERVED_CALLER_REFUSED, f"Server {server}", message)
 
 
-def _refused(
+def newly_refused(
     calls: ServerCalls, now: ObservedServers, then: ObservedServers
 ) -> Iterator[tuple[str, str, int]]:
+    """Yield each caller, a server that refuses it then and not now, and how often it has called."""
     found: dict[tuple[str, str], int] = {}
     for call, seen in calls.in_all.items():
         passes = call.caller and call.outcome in ("passed", "would_be_denied")

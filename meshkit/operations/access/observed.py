@@ -78,6 +78,8 @@ class ObservedServers:
         proxy = self.explainer.effective.meaning.PROXY
         namespace, _, account = caller.partition("/")
         identity = None if caller == UNKNOWN else proxy.identity(namespace, account)
+        if identity is None and inbound.mode == "strict":
+            return "refused"
         try:
             decision = decide(inbound, Request("", port), Sender(identity))
         except NotKnown:

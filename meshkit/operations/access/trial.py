@@ -110,7 +110,7 @@ def access_denials(
         remedy = "Apply an Access with mode: shadow; 'meshkit access propose' writes one."
         raise BadInput("namespace", f"no access rule of {namespace} is on trial.", remedy=remedy)
     first = read_server_calls(cluster, row.name, namespace)
-    servers = ObservedServers(enforced(explainer, row), namespace)
+    now, then = (ObservedServers(each, namespace) for each in (explainer, enforced(explainer, row)))
     until_s = clock.now() + for_s
     last: Reading = first
     while (left_s := until_s - clock.now()) > 0:
@@ -118,21 +118,28 @@ def access_denials(
         last = read_server_calls(cluster, row.name, namespace)
         seen = calls_between(first, last)
         report(CallsCounted("Would be denied", count(seen.count("would_be_denied"))))
-    return report_of(calls_between(first, last), servers, row, [title(each) for each in rules])
+    return report_of(calls_between(first, last), now, then, row, [title(each) for each in rules])
 
 
-def report_of(calls: ServerCalls, servers: ObservedServers, row: Mesh, rules: list[str]) -> TrialReport:
-    """The report of calls that were counted while rules were on trial; ``servers`` has these enforced."""
+def report_of(
+    calls: ServerCalls, now: ObservedServers, then: ObservedServers, row: Mesh, rules: list[str]
+) -> TrialReport:
+    """The report of calls that were counted while rules were on trial: ``now`` they are, ``then`` enforced.
+
+    Calls that are refused without the rules, as those in plain text by strict mutual TLS, are left out.
+    """
     counters = row.metrics.server_calls
     by_caller = bool(counters and counters.names_denied)
     found: dict[tuple[str, str, int | None, How], list[int]] = {}
     passed = 0
     for call, in_all in calls.in_all.items():
-        how = _how(call, servers, by_caller=by_caller)
+        if call.caller and now.judge(call) == "refused":
+            continue
+        how = _how(call, then, by_caller=by_caller)
         if how is None:
             passed += calls.in_window.get(call, 0) if call.caller else 0
             continue
-        place = servers.place(call)
+        place = then.place(call)
         service = place.service if place else call.server
         sums = found.setdefault((call.caller, service, place.port if place else None, how), [0, 0])
         sums[0] += calls.in_window.get(call, 0)
@@ -146,7 +153,7 @@ def report_of(calls: ServerCalls, servers: ObservedServers, row: Mesh, rules: li
     coverage = calls.coverage[0].upper() + calls.coverage[1:]
     source = counters.source if counters else "none"
     return TrialReport(
-        servers.namespace, row.name, tuple(rules), tuple(denials), passed, counted, coverage, source
+        then.namespace, row.name, tuple(rules), tuple(denials), passed, counted, coverage, source
     )
 
 

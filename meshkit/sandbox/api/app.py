@@ -17,6 +17,7 @@ from meshkit.sandbox.api.auth import credentials
 from meshkit.sandbox.api.auth.rights import Rights
 from meshkit.sandbox.api.auth.users import Tokens
 from meshkit.sandbox.api.client import LocalClient
+from meshkit.sandbox.api.http.connection_log import LOG
 from meshkit.sandbox.api.http.expectations import answer_expectation
 from meshkit.sandbox.api.http.idle import IdleConnections
 from meshkit.sandbox.api.http.pod_streams import NodeHooks, Pods
@@ -105,6 +106,7 @@ async def serve(home: SandboxHome, port: int, node: NodeHooks, *, host: str = "1
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=LOG,
         handler_cancellation=True,
         shutdown_timeout=1.0,
         # kube-apiserver does not decompress request bodies either: a small one could expand to gigabytes.

@@ -164,7 +164,7 @@ class ControlPlane:
         validators = self._settings.validators
         if validators and self._roles[0] in validators.ports:
             port = validators.ports[self._roles[0]]
-            await serving.serve(validators.application(self._api), pair.context, self._ip, port)
+            await serving.serve(validators.application(self._api), self._ip, port, pair.context)
         else:
             await self._webhook().serve(pair.context, self._ip, self._settings.webhook_port)
         await self._report_ready()
@@ -264,10 +264,8 @@ class ControlPlane:
 
         application = web.Application()
         application.router.add_get("/{path:.*}", ok)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
         port = self._settings.ready_ports[self._roles[0]]
-        await web.TCPSite(runner, self._ip, port).start()
+        await serving.serve(application, self._ip, port)
         _LOG.info("ready on %s:%s", self._ip, port)
 
 

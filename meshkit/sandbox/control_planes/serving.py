@@ -1,4 +1,4 @@
-"""Serves HTTPS for webhooks with a certificate of the mesh's CA or with a mounted one.
+"""Serves a control plane's ports: probes, and webhooks with a certificate of the mesh's CA or a mounted one.
 
 Charts create a new certificate with every upgrade, which also appears in the mounts of running pods. It takes
 effect for new connections.
@@ -10,11 +10,14 @@ import asyncio
 import logging
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from meshkit.sandbox.api.http.connection_log import LOG
+from meshkit.sandbox.api.http.idle import IdleConnections
 from meshkit.sandbox.control_planes.identity import Authority
 
 _LOG = logging.getLogger("webhook")
@@ -58,8 +61,28 @@ class MountedPair:
                 _LOG.info("cannot load the serving certificate: %s", problem)
 
 
-async def serve(application: web.Application, context: ssl.SSLContext, host: str, port: int) -> None:
-    """Start to serve HTTPS; return when the server listens."""
-    runner = web.AppRunner(application, access_log=None)
+async def serve(
+    application: web.Application, host: str, port: int, context: ssl.SSLContext | None = None
+) -> None:
+    """Start to serve HTTPS, or HTTP without a context; return when the server listens.
+
+    Connections on which no whole request comes are closed in time.
+    """
+    idle = IdleConnections()
+
+    @web.middleware
+    async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with idle.answering(request):
+            return await handler(request)
+
+    async def swept(_: web.Application) -> AsyncIterator[None]:
+        connections = idle.close_late(lambda: runner.server.connections if runner.server else ())
+        sweeper = asyncio.ensure_future(connections)
+        yield
+        sweeper.cancel()
+
+    application.middlewares.append(answered)
+    application.cleanup_ctx.append(swept)
+    runner = web.AppRunner(application, access_log=None, logger=LOG)
     await runner.setup()
     await web.TCPSite(runner, host, port, ssl_context=context).start()

@@ -83,7 +83,7 @@ class InjectionWebhook:
 
     async def serve(self, context: ssl.SSLContext, host: str, port: int) -> None:
         """Start to serve HTTPS; return when the server listens."""
-        await serving.serve(self.application(), context, host, port)
+        await serving.serve(self.application(), host, port, context)
 
     def application(self) -> web.Application:
         """Return what answers the AdmissionReviews."""

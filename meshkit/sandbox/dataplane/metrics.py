@@ -8,14 +8,12 @@ counts the access log lines under the names, labels and buckets that the mesh's 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from meshkit.meshes.model import patterns
 from meshkit.sandbox.dataplane import envoy
 from meshkit.sandbox.dataplane.exposition import Family, Histogram, Labels, braces
-
-_ANY = re.compile("")
 
 
 class Series(Protocol):
@@ -76,18 +74,22 @@ class PodMetrics:
             histogram = self._histograms[timed] = Histogram(self._buckets)
         histogram.add(_duration_ms(entry))
 
-    def exposition(self, wanted: re.Pattern[str] = _ANY) -> str:
-        """Return the metrics page in Prometheus' text format, with the families that match only."""
+    def exposition(self, wanted: str = "") -> str:
+        """Return the metrics page in Prometheus' text format, with the families that match only.
+
+        Raises ``patterns.Unreadable`` or ``patterns.TooCostly`` for the expression ``wanted``.
+        """
         lines: list[str] = []
         for family in self._series.families:
-            if not wanted.search(family.name):
+            if wanted and not patterns.matches(wanted, family.name):
                 continue
             counted = [(labels, n) for (name, labels), n in self._counters.items() if name == family.name]
             if counted:
                 lines += family.head()
                 lines += [f"{family.name}{braces(labels)} {n}" for labels, n in counted]
         latency = self._series.histogram
-        histograms = self._histograms if wanted.search(latency.name) else {}
+        is_wanted = not wanted or patterns.matches(wanted, latency.name)
+        histograms = self._histograms if is_wanted else {}
         lines += latency.head() if histograms else []
         for labels, histogram in histograms.items():
             lines += histogram.lines(latency.name, labels)

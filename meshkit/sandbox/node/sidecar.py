@@ -7,14 +7,13 @@ log for it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from meshkit.meshes.model import patterns
 from meshkit.meshes.model.pods import is_control_plane
 from meshkit.sandbox.control_planes.data_plane import DataPlane
 from meshkit.sandbox.dataplane import envoy
@@ -26,7 +25,9 @@ from meshkit.sandbox.node.probes import http_status, in_time
 
 READY_TIMEOUT_S = 3.0
 REQUEST_TIMEOUT_S = 10.0
-"""A client that has not sent its request by then is disconnected."""
+"""A client that has not sent its request, or not read the answer, by then is disconnected."""
+MOST_STATES = 10_000
+"""Of an expression that filters the metrics: every user of the machine can send one."""
 
 
 class Sidecar:
@@ -100,11 +101,13 @@ class Sidecar:
         path, _, query = path.partition("?")
         if path != self._path:
             return "404 Not Found", ""
+        wanted = dict(urllib.parse.parse_qsl(query)).get("filter", "")
         try:
-            wanted = re.compile(dict(urllib.parse.parse_qsl(query)).get("filter", ""))
-        except re.error:
+            if patterns.states(wanted) > MOST_STATES:
+                raise patterns.TooCostly
+            return "200 OK", self.metrics.exposition(wanted)
+        except (patterns.Unreadable, patterns.TooCostly):
             return "400 Bad Request", "Invalid re2 regex"
-        return "200 OK", self.metrics.exposition(wanted)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _served(reader, writer, lambda path: self._page_at(path.partition("?")[0]))
@@ -118,7 +121,7 @@ async def _served(
     writer: asyncio.StreamWriter,
     page_at: Callable[[str], Awaitable[tuple[str, str]]],
 ) -> None:
-    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+    try:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
             head = await reader.readuntil(b"\r\n\r\n")
         path = (head.split(b" ", 2)[1:2] or [b""])[0].decode(errors="replace")
@@ -129,5 +132,8 @@ async def _served(
             f"content-length: {len(content)}\r\nconnection: close\r\n\r\n".encode()
             + content
         )
-        await writer.drain()
-    writer.close()
+        writer.close()
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        writer.transport.abort()

@@ -97,16 +97,35 @@ def test_case_is_ignored_where_the_match_says_so() -> None:
     assert text_holds(StringMatch("exact", "/A", ignore_case=True), "/a")
 
 
-def test_a_regular_expression_that_python_lacks_is_not_known() -> None:
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(a", "a"),
+        ("[a&&b]", "a"),
+        ("[a[b]", "a"),
+        (r"\d", "\u0663"),
+        ("a{99999999999}", "a"),
+        ("(" * 5000, "a"),
+    ],
+)
+def test_a_regular_expression_that_is_read_in_two_ways_or_in_none_is_not_known(
+    pattern: str, text: str
+) -> None:
     with pytest.raises(NotKnown, match="regular expression"):
-        text_holds(StringMatch("regex", r"\pL+"), "a")
+        text_holds(StringMatch("regex", pattern), text)
 
 
-def test_a_regular_expression_that_would_run_for_hours_is_not_known() -> None:
-    assert text_holds(StringMatch("regex", "/(a+)+"), "/aaa")
-    with pytest.raises(NotKnown, match="49 characters"):
-        text_holds(StringMatch("regex", "/(a+)+"), "/" + 47 * "a" + "!")
-    assert text_holds(StringMatch("regex", "/a+"), "/" + 48 * "a")
+@pytest.mark.parametrize("pattern", ["/(a+)+", "/.*a.*a.*a.*a.*a.*a.*a.*a.*a.*b", "/(a|a|.)*b"])
+def test_a_regular_expression_on_which_others_run_for_hours_is_evaluated(pattern: str) -> None:
+    assert not text_holds(StringMatch("regex", pattern), "/" + 1500 * "a" + "!")
+    with pytest.raises(NotKnown, match="9000001 characters"):
+        text_holds(StringMatch("regex", pattern), "/" + 9_000_000 * "a")
+
+
+def test_the_whole_text_has_to_match_each_alternative() -> None:
+    assert text_holds(StringMatch("regex", "/a|/b"), "/b")
+    assert not text_holds(StringMatch("regex", "/a|/b"), "/bc")
+    assert not text_holds(StringMatch("regex", "/a"), "/a\n")
 
 
 def test_a_text_known_by_its_expression_only_meets_that_and_what_meets_all() -> None:
@@ -219,3 +238,22 @@ def test_an_unknown_address_is_not_known() -> None:
     inbound = Inbound(8080, "permissive", (InboundRoute(authorization=Authorization(allow=(rule,))),))
     with pytest.raises(NotKnown, match="address"):
         decide(inbound, Request("web"), Sender(CLIENT))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "substitution"),
+    [
+        ("(", ""),
+        ("/", r"\g<2>"),
+        ("/", r"\g<x>"),
+        ("a{99999999999}", ""),
+        ("(" * 5000 + ")" * 5000, ""),
+        ("(a+)+b", ""),
+        ("/.*/.*/.*/.*/.*b", ""),
+    ],
+)
+def test_a_rewrite_that_cannot_be_evaluated_at_once_is_not_known(pattern: str, substitution: str) -> None:
+    rewritten = Route("r", (Match(),), rewrite=Rewrite(regex=(pattern, substitution)))
+    asked = Request("web", path="/" + "a/" * 200)
+    with pytest.raises(NotKnown, match="rewrite of the path"):
+        sent(asked, Taken(rewritten, Match()))

@@ -14,10 +14,10 @@ from meshkit.meshes.explain.essential import cut
 from meshkit.meshes.explain.explainer import Explainer
 from meshkit.meshes.metrics import UNKNOWN, Outcome, ServerCall
 from meshkit.observe.server_calls import ServerCalls, calls_in
-from meshkit.operations.access.enforcement import denied_callers
+from meshkit.operations.access.enforcement import denied_callers, newly_refused
 from meshkit.operations.access.matrix import matrix_of
 from meshkit.operations.access.observed import ObservedServers, enforced
-from meshkit.operations.access.trial import report_of
+from meshkit.operations.access.trial import TrialReport, report_of
 from meshkit.operations.effects import with_objects
 
 MESHES = pytest.mark.parametrize("mesh", ["istio", "linkerd"])
@@ -95,6 +95,29 @@ def test_nothing_is_proposed_for_a_service_with_rules(mesh: str, mode: str) -> N
     assert matrix.intents() == ()
 
 
+def report_on(trial: Explainer, seen: ServerCalls) -> TrialReport:
+    row = registry.mesh(trial.effective.mesh)
+    now, then = (ObservedServers(each, "shop") for each in (trial, enforced(trial, row)))
+    return report_of(seen, now, then, row, ["Rule shop/web"])
+
+
+STRICT: dict[str, Any] = {
+    "apiVersion": "security.istio.io/v1",
+    "kind": "PeerAuthentication",
+    "metadata": {"name": "default", "namespace": "shop"},
+    "spec": {"mtls": {"mode": "STRICT"}},
+}
+
+
+def test_a_call_in_plain_text_that_strict_mutual_tls_refuses_is_no_denial_of_a_rule() -> None:
+    seen = calls(("shop/client", 8080, "passed", 7), (UNKNOWN, 8080, "passed", 0), before=56)
+    for more, refused in ((), (UNKNOWN,)), ((STRICT,), ()):
+        before = state("istio", *more)
+        assert report_on(ruled(before, mode="shadow"), seen).refused == refused
+        now, then = (ObservedServers(each, "shop") for each in (before, ruled(before)))
+        assert tuple(caller for caller, _, _ in newly_refused(seen, now, then)) == refused
+
+
 @MESHES
 def test_would_be_denials_are_told_by_caller(mesh: str) -> None:
     row, trial = registry.mesh(mesh), ruled(state(mesh), mode="shadow")
@@ -103,16 +126,15 @@ def test_would_be_denials_are_told_by_caller(mesh: str) -> None:
     seen = calls(
         ("shop/client", 8080, "passed", 7), ("shop/other", 8080, refused, 3), (UNKNOWN, 8080, refused, 2)
     )
-    report = report_of(seen, ObservedServers(enforced(trial, row), "shop"), row, ["Rule shop/web"])
+    report = report_on(trial, seen)
     assert report.refused == ("shop/other", UNKNOWN)
     assert report.passed == 7
     assert {each.how for each in report.denials} == {"counted" if by_caller else "derived"}
 
 
 def test_what_depends_on_the_path_is_not_taken_for_a_denial() -> None:
-    row, trial = registry.mesh("istio"), ruled(state("istio"), mode="shadow", paths=("/a",))
-    servers = ObservedServers(enforced(trial, row), "shop")
-    report = report_of(calls(("shop/client", 8080, "passed", 7)), servers, row, [])
+    trial = ruled(state("istio"), mode="shadow", paths=("/a",))
+    report = report_on(trial, calls(("shop/client", 8080, "passed", 7)))
     assert report.refused == ()
     assert [each.how for each in report.denials] == ["depends"]
 
@@ -148,6 +170,18 @@ def test_a_scraped_port_of_the_service_would_be_cut_and_another_not(mesh: str) -
         marks = {"prometheus.io/scrape": "true", "prometheus.io/port": port}
         scraped = {**seen, "metadata": {**seen["metadata"], "annotations": marks}}
         assert essential_lost(with_objects(explainer, registry.mesh(mesh), [scraped])) == lost
+
+
+@MESHES
+def test_the_kubelets_lifecycle_hooks_and_the_probes_of_native_sidecars_would_be_cut(mesh: str) -> None:
+    hooks = {"postStart": {"httpGet": {"path": "/warm", "port": 8080}}, "preStop": {"exec": {}}}
+    assert essential_lost(state(mesh, lifecycle=hooks)) == ["postStart of app"]
+    explainer = state("istio")
+    (seen,) = explainer.effective.snapshot.of("Pod")
+    helper = {"name": "helper", "restartPolicy": "Always", "startupProbe": PROBE}
+    with_helper = {**seen, "spec": {**seen["spec"], "initContainers": [helper]}}
+    explainer = with_objects(explainer, registry.mesh("istio"), [with_helper])
+    assert essential_lost(explainer) == ["startupProbe of helper"]
 
 
 def test_probes_pass_where_the_mesh_lets_them() -> None:

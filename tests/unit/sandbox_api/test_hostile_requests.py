@@ -372,7 +372,9 @@ STRANGE = (
 
 
 @pytest.mark.parametrize("sent", STRANGE, ids=range(len(STRANGE)))
-def test_no_bytes_of_a_stranger_cause_an_internal_error(tmp_path: Path, sent: bytes) -> None:
+def test_no_bytes_of_a_stranger_cause_an_internal_error_or_fill_the_log(
+    tmp_path: Path, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario(to: Connection) -> None:
         context = ssl.create_default_context(cafile=str(to.home.ca_certificate))
         reader, writer = await asyncio.open_connection("127.0.0.1", to.server.port, ssl=context)
@@ -382,3 +384,4 @@ def test_no_bytes_of_a_stranger_cause_an_internal_error(tmp_path: Path, sent: by
         writer.transport.abort()
 
     run(scenario, tmp_path)
+    assert caplog.messages == []

@@ -187,7 +187,7 @@ def _expression(text: str, where: str) -> Iterator[str]:
     """Linkerd's expressions do not look around."""
     try:
         re.compile(text)
-    except re.error as problem:
+    except (re.error, OverflowError, RecursionError) as problem:
         yield f"{where}: {text!r} is no regular expression: {problem}"
     else:
         if _LOOKS_AROUND.search(text):

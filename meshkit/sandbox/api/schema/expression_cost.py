@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshkit.sandbox.api.schema import patterns
+from meshkit.meshes.model import patterns
 
 MAX_SOURCE_CHARACTERS = 10_000  # a longer source may overflow the parser's stack
 MAX_MADE = 100_000  # items or characters that a function may produce

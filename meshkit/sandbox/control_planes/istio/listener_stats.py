@@ -12,21 +12,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from meshkit.meshes.istio.meaning.proxy import PROXY
+from meshkit.meshes.model import patterns
 from meshkit.meshes.model.outbound import Object
-from meshkit.sandbox.api.schema import patterns
 
 PROXY_CONFIG = "PROXY_CONFIG"
 """The variable of the sidecar with the proxy config that applied at injection, as JSON."""
 ADDRESS = "0.0.0.0_15006"
 """The inbound listener of every real sidecar; here each port of a pod has a listener of its own."""
 NO_FILTER_CHAIN = f"listener.{ADDRESS}.no_filter_chain_match"
+
+
+def _matched(statistic: str, expression: str) -> bool:
+    try:
+        return patterns.matches(f"^(?:{expression})$", statistic)
+    except (patterns.Unreadable, patterns.TooCostly):  # Envoy takes no such expression
+        return False
+
+
 _INCLUDED: Mapping[str, tuple[str, Callable[[str, str], bool]]] = {
     "inclusionPrefixes": ("sidecar.istio.io/statsInclusionPrefixes", str.startswith),
     "inclusionSuffixes": ("sidecar.istio.io/statsInclusionSuffixes", str.endswith),
-    "inclusionRegexps": (
-        "sidecar.istio.io/statsInclusionRegexps",
-        lambda name, written: patterns.matches(f"^(?:{written})$", name),
-    ),
+    "inclusionRegexps": ("sidecar.istio.io/statsInclusionRegexps", _matched),
 }
 
 

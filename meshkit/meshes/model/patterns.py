@@ -1,6 +1,6 @@
-"""Match regular expressions from clients in linear time.
+"""Match regular expressions that somebody else wrote in linear time.
 
-kube-apiserver uses Go's RE2, which never backtracks; the regex crate of the CEL package has the same
+Proxies and kube-apiserver use RE2, which never backtracks; the regex crate of the CEL package has the same
 property. Its work is at most the number of states of the pattern times the length of the text. That product
 is bounded, because matching blocks the interpreter.
 """
@@ -20,17 +20,23 @@ _MAX_PATTERN_CHARACTERS = 5_000
 _CLASS_STATES = 200  # of a class of Unicode letters or digits
 _CLASSES = (".", "]", *(f"\\{letter}" for letter in "pPwWdDsS"))
 _PART = re.compile(r"\\[pPwWdDsS]|\\.|\[\^?\]?(?:\\.|[^\]\\])*+\]?|\{(\d*),?(\d*)\}|.", re.DOTALL)
+_NOT_RE2 = re.compile(r"\\[<>]|\\[bB]\{|\(\?[a-zA-Z]*x")
+_NOT_RE2_IN_CLASS = re.compile(r"&&|--|~~|(?<!\\)\[(?!:)")
+"""What the regex crate takes for boundaries, flags, set operations and nested classes, and RE2 does not."""
+_OF_ASCII = re.compile(r"\\[wWdDsSbB]|\(\?[a-zA-Z]*i")
+"""What means ASCII in RE2 and Unicode in the regex crate."""
 
 
 class TooCostly(Exception):
     """Raised when matching a text against a pattern would take too long."""
 
 
-def matches(pattern: str, text: str) -> bool:
-    """Return whether a pattern matches anywhere in a text.
+class Unreadable(Exception):
+    """Raised for a pattern that is invalid, or that this engine reads in another way than RE2."""
 
-    An invalid pattern matches every text. Raises TooCostly.
-    """
+
+def matches(pattern: str, text: str) -> bool:
+    """Return whether a pattern matches anywhere in a text. Raises Unreadable or TooCostly."""
     if len(text) <= _MAX_CACHED_CHARACTERS:
         return _cached(pattern, text)
     return _matches(pattern, text)
@@ -46,10 +52,17 @@ def _matches(pattern: str, text: str) -> bool:
         raise TooCostly(
             f"a text of {len(text)} characters takes too long to match against a pattern of this size"
         )
+    if _differs(pattern) or (not text.isascii() and _OF_ASCII.search(pattern)):
+        raise Unreadable(f"{pattern!r} for this text")
     try:
         return bool(_program().execute({"text": text, "pattern": pattern}))
-    except (RuntimeError, ValueError):  # RE2 and this engine differ in a few classes
-        return True
+    except (RuntimeError, ValueError) as error:
+        raise Unreadable(repr(pattern)) from error
+
+
+def _differs(pattern: str) -> bool:
+    classes = (part[0][1:] for part in _PART.finditer(pattern) if part[0].startswith("["))
+    return bool(_NOT_RE2.search(pattern)) or any(_NOT_RE2_IN_CLASS.search(each) for each in classes)
 
 
 @functools.cache
