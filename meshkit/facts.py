@@ -141,6 +141,11 @@ class Snapshot:
             added = {k: obj for k, obj in self._added.items() if not wanted.isdisjoint(keys_of(obj))}
         return [*(found[number] for number in sorted(found)), *added.values()]
 
+    def having_rarest(self, keys_of: Keys, *keys: str) -> list[Object]:
+        """The objects that have the one of these keys that the fewest of the objects read have."""
+        index = self._index(keys_of)
+        return self.having(keys_of, min(keys, key=lambda key: len(index.get(key, ()))))
+
     def remembered(self, name: Hashable, kinds: Container[str], answer: Callable[[Snapshot], T]) -> T:
         """The answer to a question about objects of these kinds only, which is computed once."""
         if any(kind in kinds for kind in self._written_kinds):

@@ -192,7 +192,7 @@ class _Run:
         if left is None and one.after is not None and _is_as_seen(one, live):
             after = one.after
         else:
-            live, after = as_shown.apply(self.cluster, one, left, dry_run=True)
+            live, after = as_shown.apply(self.cluster, one, left, live, dry_run=True)
             if one.step.partial and left is None:
                 as_shown.require_same_part(one, live, after)
         return _Ready(index, one, live, after, digest(after, self.salt))
@@ -205,7 +205,7 @@ class _Run:
 
     def _write(self, ready: _Ready) -> dict[str, Any]:
         left = self.left.get(place_of(ready.planned.step))
-        return as_shown.apply(self.cluster, ready.planned, left, dry_run=False, known=ready.live)[1]
+        return as_shown.apply(self.cluster, ready.planned, left, ready.live, dry_run=False)[1]
 
 
 def _is_hashed(step: Step) -> bool:

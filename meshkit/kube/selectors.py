@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshkit.facts import Object
+from meshkit.facts import Object, Snapshot
 from meshkit.kube.metadata import Labels, labels
 
 
@@ -17,6 +17,23 @@ def matches(selector: Mapping[str, Any], labelled: Object) -> bool:
 def selects(wanted: Labels, labelled: Object) -> bool:
     """Whether an object carries all of these labels."""
     return contains(labels(labelled), wanted)
+
+
+def selected_pods(wanted: Labels, namespace: str, snapshot: Snapshot) -> list[Object]:
+    """The pods of a namespace that carry all of these labels, found by the label that the fewest carry."""
+    if not wanted:
+        return list(snapshot.of("Pod", namespace))
+    keys = (_labelled(namespace, *label) for label in wanted.items())
+    return [pod for pod in snapshot.having_rarest(_labels_of_pod, *keys) if selects(wanted, pod)]
+
+
+def _labels_of_pod(obj: Object) -> Iterator[str]:
+    if obj["kind"] == "Pod":
+        yield from (_labelled(obj["metadata"].get("namespace", ""), *label) for label in labels(obj).items())
+
+
+def _labelled(namespace: str, key: str, value: str) -> str:
+    return f"{namespace} {key}={value}"
 
 
 def contains(carried: Labels | None, wanted: Labels | None) -> bool:

@@ -14,7 +14,7 @@ from meshkit.errors import BadInput
 from meshkit.facts import Kind, Need, Object, Snapshot
 from meshkit.intent.security import Access, Caller
 from meshkit.kube.kinds import DEPLOYMENT, POD, SERVICE
-from meshkit.kube.selectors import selects
+from meshkit.kube.selectors import selected_pods, selects
 from meshkit.meshes.model.pods import port_numbers
 
 
@@ -82,7 +82,7 @@ def target(intent: Access, snapshot: Snapshot) -> Target:
     if not selector:
         remedy = "Name a Service with a selector: access rules apply to pods."
         raise BadInput("access.service", f"Service {where} selects no pods.", remedy=remedy)
-    pods = tuple(pod for pod in snapshot.of("Pod", intent.namespace) if selects(selector, pod))
+    pods = tuple(selected_pods(selector, intent.namespace, snapshot))
     wanted = [p for p in service["spec"].get("ports") or () if intent.port in (None, p["port"])]
     if not wanted:
         known = ", ".join(str(port["port"]) for port in service["spec"].get("ports") or ())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from meshkit import codes
 from meshkit.facts import Finding, Severity, Snapshot
 from meshkit.intent.traffic import Route
-from meshkit.kube.selectors import selects
+from meshkit.kube.selectors import selected_pods
 
 
 def check(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
@@ -27,11 +27,11 @@ def check(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _versions(route: Route, snapshot: Snapshot) -> Iterator[Finding]:
-    pods = [pod for pod in snapshot.of("Pod", route.namespace) if "deletionTimestamp" not in pod["metadata"]]
     used = route.used_versions()
     for i, version in enumerate(route.versions):
         labels = {**route.pod_selector(), **version.pod_labels()}
-        if not any(selects(labels, pod) for pod in pods):
+        pods = selected_pods(labels, route.namespace, snapshot)
+        if all("deletionTimestamp" in pod["metadata"] for pod in pods):
             listed = ", ".join(f"{key}={value}" for key, value in labels.items())
             message = f"version {version.name} does not exist: no pod in {route.namespace} carries {listed}."
             severity: Severity = "error" if version.name in used else "warning"

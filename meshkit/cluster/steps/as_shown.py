@@ -11,8 +11,12 @@ from meshkit.cluster.steps.dry_run import PlannedStep
 from meshkit.errors import ClusterError, Conflict
 from meshkit.facts import Object
 from meshkit.kube.helm import RELEASE
+from meshkit.kube.steps import Step
 
 _ATTEMPTS = 10
+_OF_NO_OBJECT = "1"
+"""A resourceVersion that no object has: etcd, and what stands in for it, counts the first write as 2. An
+apply that carries it creates the object, and is refused if there is one."""
 
 
 def was_refused(error: ClusterError) -> bool:
@@ -24,32 +28,30 @@ def apply(
     cluster: Cluster,
     one: PlannedStep,
     left: str | None,
+    live: dict[str, Any] | None,
     *,
     dry_run: bool,
-    known: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Apply an object only if it is in the state that was shown; return that state and the result.
 
-    A change of status between reading and applying changes the resourceVersion but is no reason to stop.
-    ``known`` is the object as it was read: the server refuses the request if it has changed since. Without
-    it, the object is read, because no request can ask the server to refuse where an object exists.
+    ``live`` is the object as it was read, None where there was none: the server refuses the request if that
+    has changed since. Then the object is read again, as a change of its status is no reason to stop.
     """
     step = one.step
     client = client_for(cluster, step.kind)
-    attempts = 0
     if step.kind == RELEASE:
-        known = None
+        live = client.get(step.kind, step.name, step.namespace)
+    attempts = 0
     while True:
-        live = known or client.get(step.kind, step.name, step.namespace)
-        known = None
         require_same(one, live, left)
         try:
-            pinned = _pinned(step.object, live)
+            pinned = _pinned(step, live)
             return live, client.apply(pinned, dry_run=dry_run, force=step.force, manager=step.manager)
         except Conflict as error:
             attempts += 1
-            if error.managers or attempts == _ATTEMPTS:
+            if attempts == _ATTEMPTS or (error.managers and live is not None):
                 raise
+        live = client.get(step.kind, step.name, step.namespace)
 
 
 def require_same(planned: PlannedStep, live: Object | None, left: str | None) -> None:
@@ -99,7 +101,10 @@ def last_writer(obj: Object) -> str:
     return str(newest["manager"]) if newest else "an unknown manager"
 
 
-def _pinned(obj: Object, live: Object | None) -> dict[str, Any]:
+def _pinned(step: Step, live: Object | None) -> dict[str, Any]:
     """Add uid and resourceVersion to the object, so that the server refuses any other state."""
-    pins = {} if live is None else {key: live["metadata"][key] for key in ("uid", "resourceVersion")}
-    return {**obj, "metadata": {**obj["metadata"], **pins}}
+    if live is not None:
+        pins = {key: live["metadata"][key] for key in ("uid", "resourceVersion")}
+    else:
+        pins = {} if step.kind == RELEASE else {"resourceVersion": _OF_NO_OBJECT}
+    return {**step.object, "metadata": {**step.object["metadata"], **pins}}

@@ -16,7 +16,7 @@ from meshkit.facts import Finding, Need, Object, Snapshot
 from meshkit.intent.base import Intent, kind
 from meshkit.intent.traffic import Route
 from meshkit.kube.metadata import labels, title
-from meshkit.kube.selectors import selects
+from meshkit.kube.selectors import selected_pods
 from meshkit.kube.steps import Step
 from meshkit.meshes.base import Mesh
 from meshkit.meshes.model.hosts import CLUSTER_DOMAIN, full_host, host_of
@@ -101,7 +101,7 @@ def pods(port: Port, subset: Mapping[str, str], snapshot: Snapshot) -> list[Obje
     """The pods of a Service that have the labels of a subset."""
     service = snapshot.find("Service", port.service, port.namespace) or {}
     selector = {**((service.get("spec") or {}).get("selector") or {}), **subset}
-    return [pod for pod in snapshot.of("Pod", port.namespace) if selects(selector, pod)]
+    return selected_pods(selector, port.namespace, snapshot)
 
 
 def displaced(

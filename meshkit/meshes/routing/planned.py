@@ -129,10 +129,12 @@ def needs_of(intents: Iterable[Intent], row: Mesh, home: str) -> Iterator[Need]:
 
 def after(snapshot: Snapshot, steps: Sequence[Step]) -> Snapshot:
     """The Snapshot with the objects that these steps apply as a whole."""
+    written: dict[tuple[str, ...], Object] = {}
     for step in steps:
         if not step.partial and not step.removed:
-            snapshot = snapshot.written([_applied(snapshot.at(step.object), step.object)])
-    return snapshot
+            key = identity(step.object)
+            written[key] = _applied(written.get(key) or snapshot.at(step.object), step.object)
+    return snapshot.written(written.values())
 
 
 def _applied(present: Object | None, wanted: Object) -> Object:

@@ -14,7 +14,7 @@ from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.kube.kinds import NAMESPACE
 from meshkit.kube.metadata import title
-from meshkit.kube.selectors import selects
+from meshkit.kube.selectors import selected_pods
 from meshkit.kube.workloads import rolling
 from meshkit.meshes.istio.ambient.membership import MODE, enrolled, is_ambient, is_sidecar
 from meshkit.meshes.istio.ambient.waypoints import GATEWAY, GATEWAY_CLASS, Served, Waypoints
@@ -54,7 +54,7 @@ def ambient_pods(namespace: str, service: str, snapshot: Snapshot) -> str:
     found = snapshot.find("Service", service, namespace)
     selector = ((found or {}).get("spec") or {}).get("selector") or {}
     home = snapshot.find("Namespace", namespace) or {}
-    pods = [pod for pod in snapshot.of("Pod", namespace) if selector and selects(selector, pod)]
+    pods = selected_pods(selector, namespace, snapshot) if selector else []
     inside = [pod for pod in pods if enrolled(pod, home)]
     if inside:
         return f"{len(inside)} of the {len(pods)} pods of Service {namespace}/{service}"
