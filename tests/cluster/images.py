@@ -41,7 +41,10 @@ WORKLOADS = PACKAGE / "sandbox" / "workloads"
 PAUSE = "meshkit.dev/cluster/pause:1"
 MESHKIT = "meshkit.dev/cluster/meshkit:1"
 OF_WORKLOADS = ("httptools", "uvloop")
-OF_MESHKIT = ("click", "cryptography", "kubernetes", "markupsafe", "pydantic", "pyyaml")
+OF_MESHKIT = (
+    *("click", "common-expression-language", "cryptography", "kubernetes", "markupsafe"),
+    *("pydantic", "pyyaml"),
+)
 """The distributions that ``meshkit release run`` and ``guard`` import, with what these require."""
 SHELL = Path("/bin/sh")
 LISTEN = {"8080": "tcp:0.0.0.0:8080", "9000": "tcp:0.0.0.0:9000"}
