@@ -155,7 +155,7 @@ def _timed(spent: dict[str, Any], name: str, verb: Callable[[], Any]) -> Any:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
+    if sys.argv[1:] and not sys.argv[1].isdecimal():
         print(json.dumps(_ours(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))))
     else:
         from benchmarks.figure import table
