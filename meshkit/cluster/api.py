@@ -10,8 +10,9 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 from meshkit.cluster.client_errors import translated, understood
 from meshkit.errors import ClusterError, Conflict, Rejected, TimedOut, Unreachable
@@ -31,6 +32,8 @@ OBJECTS_AT_ONCE = 256
 
 
 Objects = list[dict[str, Any]]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Resource(NamedTuple):
@@ -41,6 +44,23 @@ class Resource(NamedTuple):
     verbs: tuple[str, ...] = ()
 
 
+def at_once(ask: Callable[[T], R], items: Iterable[T]) -> Sequence[R]:
+    """Ask a server about several items in parallel; none is begun after one has failed."""
+    failed = threading.Event()
+
+    def asked(item: T) -> R:
+        if failed.is_set():
+            raise CancelledError
+        try:
+            return ask(item)
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        return tuple(pool.map(asked, items))  # in order: the error comes before the items that were not begun
+
+
 class Api:
     """A client of one API server for objects as JSON. It raises meshkit's errors and is thread-safe."""
 
@@ -49,6 +69,7 @@ class Api:
         self.server = server
         self._served: dict[str, dict[str, Resource]] = {}
         self._lock = threading.Lock()
+        self._unanswered: tuple[float, Unreachable] | None = None
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return the object, or None if it or its kind does not exist."""
@@ -299,12 +320,20 @@ class Api:
     def resource(self, kind: Kind) -> Resource | None:
         """The resource of a kind, or None if it is not served.
 
-        Unknown kinds are looked up again each time.
+        Unknown kinds are looked up again each time. Threads that waited for a look-up share the error if the
+        server did not answer it: each would wait as long again.
         """
+        asked_s = time.monotonic()
         with self._lock:
             served = self._served.get(kind.api_version, {})
             if kind.kind not in served:
-                served = self._served[kind.api_version] = self._discover(kind.api_version)
+                if self._unanswered and self._unanswered[0] > asked_s:
+                    raise self._unanswered[1]
+                try:
+                    served = self._served[kind.api_version] = self._discover(kind.api_version)
+                except Unreachable as error:
+                    self._unanswered = time.monotonic(), error
+                    raise
             return served.get(kind.kind)
 
     def namespaced_kinds(self) -> Sequence[Kind]:

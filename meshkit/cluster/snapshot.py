@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from meshkit.cluster.api import REQUESTS_AT_ONCE
+from meshkit.cluster.api import at_once
 from meshkit.cluster.connect import Cluster
 from meshkit.errors import Forbidden
 from meshkit.facts import Need, Object, Snapshot
@@ -18,8 +17,7 @@ def read(cluster: Cluster, needs: Iterable[Need]) -> Snapshot:
     What this account may not read of an optional need is named in ``unread``; any other need raises
     ``Forbidden``.
     """
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        parts = list(pool.map(partial(_listed, cluster), dict.fromkeys(needs)))
+    parts = at_once(partial(_listed, cluster), dict.fromkeys(needs))
     objects = {
         (obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]): obj
         for found, _ in parts
