@@ -49,6 +49,7 @@ class Api:
         self.server = server
         self._served: dict[str, dict[str, Resource]] = {}
         self._lock = threading.Lock()
+        self._unanswered: tuple[float, Unreachable] | None = None
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return the object, or None if it or its kind does not exist."""
@@ -299,12 +300,20 @@ class Api:
     def resource(self, kind: Kind) -> Resource | None:
         """The resource of a kind, or None if it is not served.
 
-        Unknown kinds are looked up again each time.
+        Unknown kinds are looked up again each time. Threads that waited for a look-up share the error if the
+        server did not answer it: each would wait as long again.
         """
+        asked_s = time.monotonic()
         with self._lock:
             served = self._served.get(kind.api_version, {})
             if kind.kind not in served:
-                served = self._served[kind.api_version] = self._discover(kind.api_version)
+                if self._unanswered and self._unanswered[0] > asked_s:
+                    raise self._unanswered[1]
+                try:
+                    served = self._served[kind.api_version] = self._discover(kind.api_version)
+                except Unreachable as error:
+                    self._unanswered = time.monotonic(), error
+                    raise
             return served.get(kind.kind)
 
     def namespaced_kinds(self) -> Sequence[Kind]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from meshkit.cluster.api import REQUESTS_AT_ONCE, Api, Resource
+from meshkit.cluster.api import Api, Resource
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import Helm
 from meshkit.cluster.journal import NAMESPACE
+from meshkit.cluster.transport.parallel import at_once
 from meshkit.errors import Forbidden
 from meshkit.facts import Kind, Object
 from meshkit.kube.helm import RELEASE
@@ -118,8 +118,7 @@ def require(api: Api, rights: Iterable[Right]) -> None:
 def missing(api: Api, rights: Iterable[Right]) -> list[Right]:
     """The permissions among these that the user does not have."""
     wanted = sorted(rights, key=lambda right: (right.namespace or "", *right[:3]))
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        allowed = list(pool.map(lambda right: api.allowed(*right), wanted))
+    allowed = at_once(lambda right: api.allowed(*right), wanted)
     return [right for right, ok in zip(wanted, allowed, strict=True) if not ok]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from meshkit.cluster.api import REQUESTS_AT_ONCE
 from meshkit.cluster.connect import Cluster
+from meshkit.cluster.transport.parallel import at_once
 from meshkit.errors import Forbidden
 from meshkit.facts import Kind, Need, Object, Snapshot
 
@@ -32,11 +31,10 @@ def read(cluster: Cluster, needs: Iterable[Need]) -> Snapshot:
     wide = {need.kind: need for need in _merged(wanted)}
     within = [need for need in wanted if need.namespace is not None]
     first = [*wide.values(), *(need for need in within if need.kind not in wide)]
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        parts = list(pool.map(partial(_listed, cluster), first))
-        refused = {need.kind for need, part in zip(first, parts, strict=True) if not part.whole}
-        more = [need for need in within if need.kind in wide and need.kind in refused]
-        parts += pool.map(partial(_listed, cluster), more)
+    parts = [*at_once(partial(_listed, cluster), first)]
+    refused = {need.kind for need, part in zip(first, parts, strict=True) if not part.whole}
+    more = [need for need in within if need.kind in wide and need.kind in refused]
+    parts += at_once(partial(_listed, cluster), more)
     objects = {
         (obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]): obj
         for part in parts

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from meshkit.cluster.api import REQUESTS_AT_ONCE
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.helm import client_for
+from meshkit.cluster.transport.parallel import at_once
 from meshkit.errors import Forbidden
 from meshkit.facts import Kind
 from meshkit.kube.helm import RELEASE
@@ -34,16 +33,12 @@ def read(cluster: Cluster, places: Sequence[Place]) -> list[dict[str, Any] | Non
         wanted.setdefault((place.kind, place.namespace), set()).add(place.name)
     groups = [group for group, names in wanted.items() if len(names) >= _WORTH_A_LIST and group[0] != RELEASE]
     found: dict[tuple[Kind, str | None], dict[str, dict[str, Any]]] = {}
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        for group, listed in zip(
-            groups,
-            pool.map(lambda group: _listed(cluster, group[0], group[1], len(wanted[group])), groups),
-            strict=True,
-        ):
-            if listed is not None:
-                found[group] = {obj["metadata"]["name"]: obj for obj in listed}
-        alone = [place for place in places if (place.kind, place.namespace) not in found]
-        gotten = iter(list(pool.map(lambda place: _get(cluster, place), alone)))
+    lists = at_once(lambda group: _listed(cluster, group[0], group[1], len(wanted[group])), groups)
+    for group, listed in zip(groups, lists, strict=True):
+        if listed is not None:
+            found[group] = {obj["metadata"]["name"]: obj for obj in listed}
+    alone = [place for place in places if (place.kind, place.namespace) not in found]
+    gotten = iter(at_once(lambda place: _get(cluster, place), alone))
     return [
         found[place.kind, place.namespace].get(place.name)
         if (place.kind, place.namespace) in found

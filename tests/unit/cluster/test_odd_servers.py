@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from meshkit.cluster import api as api_module
 from meshkit.cluster.api import Api
 from meshkit.cluster.connect import connect
 from meshkit.cluster.transport import answers
+from meshkit.cluster.transport.parallel import at_once
 from meshkit.errors import ClusterError
 from meshkit.facts import Kind
 
@@ -167,6 +169,25 @@ def test_a_server_that_drips_is_given_up_in_the_stated_time(tmp_path: Path, wher
         with pytest.raises(ClusterError, match="does not answer"):
             api.pod_get("shop", "web", 80, "/", timeout_s=0.5)
         assert time.monotonic() - began_s < 3
+
+
+@pytest.mark.parametrize("discovered", [False, True])
+def test_many_reads_of_a_server_that_is_silent_end_with_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, discovered: bool
+) -> None:
+    monkeypatch.setattr(api_module, "_READ_TIMEOUT_S", 0.5)
+    monkeypatch.setitem(api_module.Api._send_once.__kwdefaults__, "timeout_s", 0.5)
+
+    def reply(line: str) -> Iterator[bytes]:
+        if discovered and line.startswith("GET /api/v1 "):
+            yield answer(json.dumps(RESOURCES).encode())
+        else:
+            time.sleep(1)
+
+    with served(tmp_path, reply) as (api, server):
+        with pytest.raises(ClusterError, match="does not answer"):
+            at_once(lambda n: api.list(POD, f"ns-{n}"), range(40))
+        assert len(server.asked) <= 2 + 2 * api_module.REQUESTS_AT_ONCE
 
 
 def test_an_endless_answer_ends_at_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
