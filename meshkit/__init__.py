@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from meshkit.intent.traffic import HeaderMatch as HeaderMatch
     from meshkit.intent.traffic import Route as Route
     from meshkit.intent.traffic import Version as Version
+    from meshkit.intent.train import ReleaseTrain as ReleaseTrain
     from meshkit.observe.graph import service_graph as service_graph
     from meshkit.operations.access.enforcement import AccessWatch as AccessWatch
     from meshkit.operations.access.enforcement import enforce_access as enforce_access
@@ -111,6 +112,9 @@ if TYPE_CHECKING:
     from meshkit.operations.release.restoring.rollback import plan_rollback as plan_rollback
     from meshkit.operations.release.runner import release_state as release_state
     from meshkit.operations.release.runner import send_command as send_command
+    from meshkit.operations.release.train.plan import plan_train as plan_train
+    from meshkit.operations.release.train.restoring import plan_train_rollback as plan_train_rollback
+    from meshkit.operations.release.train.state import train_state as train_state
     from meshkit.operations.release.unattended.guardian import guard_release as guard_release
     from meshkit.operations.release.unattended.job import plan_in_cluster as plan_in_cluster
     from meshkit.operations.rights.roles import role_objects as role_objects
@@ -177,6 +181,7 @@ _HOMES = {
     ),
     "intent.security": ("Access", "Caller", "MutualTLS"),
     "intent.traffic": ("HeaderMatch", "Route", "Version"),
+    "intent.train": ("ReleaseTrain",),
     "observe.graph": ("service_graph",),
     "operations.release.buckets": ("plan_buckets",),
     "operations.release.plan": ("plan_release",),
@@ -194,6 +199,9 @@ _HOMES = {
     "operations.chaos": ("Chaos",),
     "operations.traffic_gate": ("TrafficGateOptions",),
     "operations.undo": ("undo",),
+    "operations.release.train.plan": ("plan_train",),
+    "operations.release.train.restoring": ("plan_train_rollback",),
+    "operations.release.train.state": ("train_state",),
     "operations.release.unattended.guardian": ("guard_release",),
     "operations.release.unattended.job": ("plan_in_cluster",),
     "operations.rights.roles": ("role_objects",),

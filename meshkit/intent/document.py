@@ -21,6 +21,7 @@ from meshkit.intent.observability import Observability
 from meshkit.intent.release import Release
 from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
+from meshkit.intent.train import ReleaseTrain
 from meshkit.kube import yaml_input, yaml_output
 from meshkit.kube.yaml_input import Document, documents, problem_in, text_of
 
@@ -36,6 +37,7 @@ KINDS: dict[str, type[Intent]] = {
         Egress,
         Exposure,
         Release,
+        ReleaseTrain,
         Observability,
     )
 }

@@ -107,7 +107,8 @@ class ReleaseLooked:
     state: ReleaseState
 
     def __str__(self) -> str:
-        return f"{self.state.status} at {self.state.asked_percent:g} %: {self.state.sentences[0]}"
+        which = f"{self.state.release.name} " if self.state.train else ""
+        return f"{which}{self.state.status} at {self.state.asked_percent:g} %: {self.state.sentences[0]}"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from meshkit.operations.release.restoring.rollback import OPERATION as ROLLBACK
 from meshkit.operations.release.restoring.rollback import undo_rollback
 from meshkit.operations.release.restoring.undo import undo_release
 from meshkit.operations.release.state.fold import BEGIN
+from meshkit.operations.release.train.restoring import undo_train
+from meshkit.operations.release.train.state import OPERATION as TRAIN
 from meshkit.operations.uninstall import require_control_plane_unused
 from meshkit.operations.upgrade.rollback import NAME as UPGRADE
 from meshkit.operations.upgrade.rollback import undo_upgrade
@@ -32,6 +34,7 @@ Records = Sequence[Mapping[str, Any]]
 _ONE: Mapping[str, Callable[[str, Cluster, Journal, Records], Change]] = {
     "release": undo_release,
     ROLLBACK: undo_rollback,
+    TRAIN: undo_train,
     EXPERIMENT: undo_experiment,
 }
 """Operations whose single change does not consist of steps."""

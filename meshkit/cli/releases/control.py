@@ -22,16 +22,17 @@ from meshkit.cli.output import (
     mesh_option,
     show,
 )
-from meshkit.cli.releases import drawing
+from meshkit.cli.releases import drawing, trains
 from meshkit.errors import BadInput, ClusterError, ReleaseLost, Undecided, UnknownName
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
+    from meshkit.intent.train import ReleaseTrain
     from meshkit.operations.release.commands import Verb
     from meshkit.operations.release.state.model import ReleaseState
 
-FILE = "YAML file with one document of kind Release."
+FILE = "YAML file with one document of kind Release, or ReleaseTrain."
 _EVERY_S = 2.0
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,15 +57,26 @@ def load_release(file: str) -> Release:
     return releases[0]
 
 
-def release_to_run(name: str | None, file: str | None, cluster: Cluster | None) -> Release:
-    """The release of a file, or the one of a name whose run has not ended, with its recorded settings."""
+def load_released(file: str) -> Release | ReleaseTrain:
+    """Load the only release of a file, or its only train."""
+    from meshkit.intent.document import load_intents
+    from meshkit.intent.train import ReleaseTrain
+
+    found = [intent for intent in load_intents(file) if isinstance(intent, ReleaseTrain)]
+    return found[0] if len(found) == 1 else load_release(file)
+
+
+def released_to_run(name: str | None, file: str | None, cluster: Cluster | None) -> Release | ReleaseTrain:
+    """What a file releases, or a name whose run has not ended, with its recorded settings."""
     from meshkit.operations.release.runner import has_ended, release_state
 
     _require_one(name, file)
     if file:
-        return load_release(file)
+        return load_released(file)
     if not name or cluster is None:
         raise BadInput("-f", "no file is given.", remedy="Give -f FILE, or NAME of a release to resume.")
+    if trains.is_train(name, cluster):
+        return trains.train_to_run(name, cluster)
     state = release_state(name, cluster)
     if state.ended:
         raise has_ended(state, "run")
@@ -91,6 +103,8 @@ def _show_list(cluster: Cluster, *, every_run: bool = False, as_json: bool, befo
     text = f"No release was ever started on cluster {cluster}."
     if found:
         text = f"Releases on cluster {cluster}:\n{drawing.table(found, time.time())}"
+        if shown := trains.table(cluster):
+            text += f"\n\nTrains:\n{shown}"
     show([one.as_record() for one in found], f"{before}{text}", as_json=as_json)
 
 
@@ -134,9 +148,8 @@ def _watch(name: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool)
             echo(f"meshkit: {error}", err=True)
             time.sleep(_EVERY_S)
             continue
-        changed = json.dumps(
-            [facts[key] for key in ("status", "step", "asked_percent", "sentences", "runner")]
-        )
+        told = ("status", "step", "asked_percent", "sentences", "runner", "releases")
+        changed = json.dumps([facts.get(key) for key in told])
         if terminal:
             click.clear()
         if terminal or changed != last:
@@ -150,6 +163,8 @@ def _watch(name: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool)
 def _status(name: str, cluster: Cluster, choice: ClusterChoice) -> tuple[dict[str, Any], str]:
     from meshkit.operations.release.runner import release_state, runner_of
 
+    if trains.is_train(name, cluster):
+        return trains.status(name, cluster, choice)
     state = release_state(name, cluster)
     runner = None if state.ended else runner_of(state.release, cluster)
     verdict = state.verdict
@@ -180,7 +195,7 @@ def _status(name: str, cluster: Cluster, choice: ClusterChoice) -> tuple[dict[st
 def given_name(name: str | None, file: str | None) -> str | None:
     """The name that the user gave, itself or by a file."""
     _require_one(name, file)
-    return load_release(file).name if file else name
+    return load_released(file).name if file else name
 
 
 def _require_one(name: str | None, file: str | None) -> None:
@@ -190,20 +205,23 @@ def _require_one(name: str | None, file: str | None) -> None:
 
 
 def _only(cluster: Cluster) -> str | None:
-    """The only release that has not ended, None if there are none or several."""
+    """The only release or train that has not ended, None if there are none or several."""
+    running = _running(cluster)
+    return running[0] if len(running) == 1 else None
+
+
+def _running(cluster: Cluster) -> list[str]:
+    """The names of the releases and trains that have not ended."""
     from meshkit.operations.release.listing import releases
 
-    running = [one.name for one in releases(cluster) if not one.ended]
-    return running[0] if len(running) == 1 else None
+    return list(dict.fromkeys(one.train or one.name for one in releases(cluster) if not one.ended))
 
 
 def required_name(given: str | None, cluster: Cluster) -> str:
     """The given name, or else the only release that has not ended."""
-    from meshkit.operations.release.listing import releases
-
     if name := given or _only(cluster):
         return name
-    running = [one.name for one in releases(cluster) if not one.ended]
+    running = _running(cluster)
     what = f"{len(running)} releases run" if running else "no release runs"
     listed = f": {', '.join(running)}" if running else "; 'meshkit release list' lists those that have ended"
     raise BadInput("NAME", f"it is not given, and {what}.", remedy=f"Name one{listed}.")
@@ -226,6 +244,8 @@ def _sent(verb: Verb, name: str, cluster: Cluster, choice: ClusterChoice, *, as_
     """Send a command to a release that has not ended, and say whether a process will read it."""
     from meshkit.operations.release.runner import has_ended, release_state, runner_of, send_command
 
+    if trains.is_train(name, cluster):
+        return trains.send(name, verb, cluster, choice, as_json=as_json)
     state = release_state(name, cluster)
     if state.ended:
         raise has_ended(state, verb, choice.words)
@@ -297,6 +317,8 @@ def rollback_command(
     given = given_name(name, file)
     cluster = choice.connect()
     chosen = required_name(given, cluster)
+    if trains.is_train(chosen, cluster):
+        return trains.roll_back(chosen, cluster, choice, force=force, as_json=as_json)
     try:
         state: ReleaseState | None = release_state(chosen, cluster)
     except (ReleaseLost, UnknownName):

@@ -21,8 +21,16 @@ from meshkit.cli.output import (
     mesh_option,
     show,
 )
+from meshkit.cli.releases import trains
 from meshkit.cli.releases.approve import approve_command
-from meshkit.cli.releases.control import COMMANDS, FILE, load_release, release_to_run, which_option
+from meshkit.cli.releases.control import (
+    COMMANDS,
+    FILE,
+    load_release,
+    load_released,
+    released_to_run,
+    which_option,
+)
 from meshkit.cli.releases.unattended import (
     guard_command,
     in_cluster_options,
@@ -32,9 +40,11 @@ from meshkit.cli.releases.unattended import (
 from meshkit.errors import BadInput, ClusterError, NoData, Unhealthy, WarningsFound
 
 if TYPE_CHECKING:
+    from meshkit.cluster.connect import Cluster
     from meshkit.decide.plan import ReleaseForecast
     from meshkit.facts import ClusterRef
     from meshkit.intent.release import Release
+    from meshkit.intent.train import ReleaseTrain
 
 _AFTER_CTRL_C = (
     "The weights stay as they are, and nothing watches them. Run the same command again to resume the "
@@ -73,10 +83,15 @@ def plan_command(
 
     Example: meshkit release plan -f release.yaml
     """
+    from meshkit.intent.train import ReleaseTrain
     from meshkit.operations.release.plan import plan_release
+    from meshkit.operations.release.train.plan import plan_train
 
-    release = load_release(file)
-    plan = plan_release(release, choice.connect(), mesh=mesh, prometheus=prometheus)
+    released = load_released(file)
+    if isinstance(released, ReleaseTrain):
+        train = plan_train(released, choice.connect(), mesh=mesh, prometheus=prometheus)
+        return show_plan(train, as_json=as_json)
+    plan = plan_release(released, choice.connect(), mesh=mesh, prometheus=prometheus)
     return show_plan(plan, as_json=as_json)
 
 
@@ -102,7 +117,7 @@ def run_command(
     choice: ClusterChoice,
     as_json: bool,
 ) -> int:
-    """Run a release to its end, or resume one whose process has died.
+    """Run a release or a train to its end, or resume one whose process has died.
 
     NAME is enough to resume a release; the journal has its settings. With --detach or --in-cluster, the
     command returns once the release runs, and fails with the reason if it does not start.
@@ -112,16 +127,21 @@ def run_command(
 
     Example: meshkit release run -f release.yaml
     """
+    from meshkit.intent.train import ReleaseTrain
     from meshkit.operations.change import apply
     from meshkit.operations.release.plan import plan_release
     from meshkit.operations.release.runner import ended_run
-    from meshkit.operations.release.unattended.detached import run_detached
 
     require_in_cluster(in_cluster, image, guardian)
     cluster = None if file else choice.connect()
-    release = release_to_run(name, file, cluster)
+    release = released_to_run(name, file, cluster)
     cluster = cluster or choice.connect()
     where = {"cluster": asdict(cluster.ref)}
+    if isinstance(release, ReleaseTrain):
+        trains.require_here(in_cluster=in_cluster, change_id=change_id)
+        if not detach:
+            return trains.run(release, cluster, mesh=mesh, prometheus=prometheus, as_json=as_json)
+        return _detached(release, cluster, mesh, prometheus, as_json=as_json)
     if in_cluster:
         return run_in_cluster(
             release,
@@ -136,12 +156,7 @@ def run_command(
         show({**where, "result": ended.result}, f"It has ended: {ended.status}.", as_json=as_json)
         return 0
     if detach:
-        runner = run_detached(release, cluster, mesh=mesh, prometheus=prometheus)
-        how = "Running" if runner.started else "Not started yet, still waiting,"
-        text = f"{how} on cluster {cluster} as process {runner.pid}; log in {runner.log}"
-        facts = {**where, "pid": runner.pid, "log": str(runner.log), "started": runner.started}
-        show(facts, text, as_json=as_json)
-        return 0
+        return _detached(release, cluster, mesh, prometheus, as_json=as_json)
     plan = plan_release(release, cluster, mesh=mesh, prometheus=prometheus)
     if change_id:
         plan = plan.as_change(change_id)
@@ -152,6 +167,25 @@ def run_command(
     facts = {"result": outcome.result, "change": outcome.change_id, "sentences": outcome.sentences, **where}
     show(facts, str(outcome), as_json=as_json)
     return 0 if change_id else outcome.exit_code
+
+
+def _detached(
+    released: Release | ReleaseTrain,
+    cluster: Cluster,
+    mesh: str | None,
+    prometheus: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Run it in a process of its own, and say which."""
+    from meshkit.operations.release.unattended.detached import run_detached
+
+    runner = run_detached(released, cluster, mesh=mesh, prometheus=prometheus)
+    how = "Running" if runner.started else "Not started yet, still waiting,"
+    text = f"{how} on cluster {cluster} as process {runner.pid}; log in {runner.log}"
+    facts = {"pid": runner.pid, "log": str(runner.log), "started": runner.started}
+    show({"cluster": asdict(cluster.ref), **facts}, text, as_json=as_json)
+    return 0
 
 
 for _each in (*COMMANDS, approve_command, guard_command):

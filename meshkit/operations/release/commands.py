@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from meshkit.cluster.journal import CONFIG_MAP, NAMESPACE
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 Verb = Literal["hold", "resume", "promote", "rollback"]
 LABEL = "meshkit.dev/release"
 """The label of the ConfigMaps of releases, with the name of the release."""
+TRAIN_LABEL = "meshkit.dev/release-train"
+"""The label of the ConfigMaps of trains, with the name of the train."""
+TRAIN_BEGIN = "train begin"
+"""The kind of the record that starts a train."""
 _RUN, _BEGIN, _END, _COMMAND = "change", "begin", "end", "command"
 _APPROVAL = "approval-"
 """The keys of approvals begin so, and end with the name of the gate: two people open two gates at once."""
@@ -59,6 +63,8 @@ class Letters:
 class Mailbox:
     """The ConfigMap of one release name."""
 
+    label = LABEL
+
     def __init__(self, cluster: Cluster, release_name: str) -> None:
         self._api = cluster.api
         self._name = f"release-{release_name}"
@@ -82,7 +88,7 @@ class Mailbox:
         run = {_RUN: str(begin["change_id"]), _BEGIN: json.dumps(begin)}
         present = self._api.get(CONFIG_MAP, self._name, NAMESPACE)
         if present is None:
-            labels = {LABEL: self._release_name}
+            labels = {self.label: self._release_name}
             meta = {"name": self._name, "namespace": NAMESPACE, "labels": labels}
             self._api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": run})
             return
@@ -131,6 +137,24 @@ class Mailbox:
         self._api.merge_patch(CONFIG_MAP, self._name, NAMESPACE, {"data": data})
 
 
+class TrainMailbox(Mailbox):
+    """The ConfigMap of the name of a train. Names of trains are no names of releases."""
+
+    label = TRAIN_LABEL
+
+
+class MemberMailbox(Mailbox):
+    """The ConfigMap of a member of a train: its commands are those to the train, its approvals its own."""
+
+    def __init__(self, cluster: Cluster, release_name: str, train: TrainMailbox) -> None:
+        super().__init__(cluster, release_name)
+        self._train = train
+
+    def read(self) -> Letters:
+        """Read what the runner of the member is told."""
+        return replace(super().read(), command=self._train.read().command)
+
+
 def _object(text: str | None) -> dict[str, Any] | None:
     """The JSON object in a text, None for anything else: others can write to the ConfigMap."""
     try:
@@ -162,3 +186,22 @@ def names(cluster: Cluster) -> list[str]:
     """The names of all releases that were ever started on a cluster."""
     boxes = cluster.api.list(CONFIG_MAP, NAMESPACE, LABEL)
     return sorted(str(box["metadata"]["labels"][LABEL]) for box in boxes)
+
+
+def train_of(name: str, cluster: Cluster) -> list[str]:
+    """The names of the releases of a train; none if no train of this name was ever started."""
+    return members_in(TrainMailbox(cluster, name).begin())
+
+
+def members_in(begin: Mapping[str, Any] | None) -> list[str]:
+    """The names of the releases in the first record of a train; none in that of a release."""
+    if begin is None or begin.get("kind") != TRAIN_BEGIN:
+        return []
+    members = begin.get("members")
+    return sorted(members) if isinstance(members, dict) else []
+
+
+def train_names(cluster: Cluster) -> list[str]:
+    """The names of all trains that were ever started on a cluster."""
+    boxes = cluster.api.list(CONFIG_MAP, NAMESPACE, TRAIN_LABEL)
+    return sorted(str(box["metadata"]["labels"][TRAIN_LABEL]) for box in boxes)

@@ -47,6 +47,8 @@ class ReleaseSummary:
     change: str
     ended: bool
     runner: str | None = None
+    train: str = ""
+    """The train that the release is a member of."""
 
     def as_record(self) -> dict[str, Any]:
         """The line as a JSON-ready mapping."""
@@ -56,7 +58,7 @@ class ReleaseSummary:
         """The line as texts for people, by ``HEADINGS``."""
         ago = seconds(max(0.0, now_s - self.since_s))
         return (
-            self.name,
+            f"{self.name} (train {self.train})" if self.train else self.name,
             f"{self.namespace}/{self.service}:{self.port}",
             f"{self.stable} to {self.canary}",
             self.state if self.ended or self.runner else f"{self.state}, no process",
@@ -163,5 +165,6 @@ def _summary(state: ReleaseState, cluster: Cluster, word: str = "") -> ReleaseSu
         who=state.events[0].who if state.events else "",
         change=state.change_id,
         ended=state.ended,
+        train=state.train,
         runner=None if state.ended else runner_of(release, cluster),
     )

@@ -22,6 +22,7 @@ from meshkit.operations.release.runner import (
     Outcome,
     Result,
     hold_lock,
+    require_alone,
     running_state,
 )
 
@@ -60,6 +61,8 @@ class ReleasePlan:
     clock: Clock = field(repr=False, compare=False)
     edges: tuple[Place, ...] = ()
     """The rules at gateways whose weights are shifted after those of ``route``, step by step."""
+    train: str = ""
+    """The train that the release is a member of."""
     unmoved: tuple[str, ...] = ()
     """A sentence for each route that other callers follow."""
     findings: tuple[Finding, ...] = ()
@@ -254,8 +257,23 @@ def plan_release(
 
     The plan names the live route, whoever wrote it, and its weights. ``prometheus`` is the URL of the
     Prometheus to query; the default is the one in the settings, else the sidecars' metrics endpoints. Raises
-    ``BadInput`` if the release does not match the route, or if it already runs with other settings.
+    ``BadInput`` if the release does not match the route, or if it already runs with other settings or in a
+    train.
     """
+    return plan_member("", release, cluster, mesh=mesh, prometheus=prometheus, observer=observer, clock=clock)
+
+
+def plan_member(
+    train: str,
+    release: Release,
+    cluster: Cluster,
+    *,
+    mesh: str | None,
+    prometheus: str | None,
+    observer: Observer | None,
+    clock: Clock | None,
+) -> ReleasePlan:
+    """Plan a release as a member of a train, or with an empty ``train`` alone."""
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
     from meshkit.operations.which_mesh import mesh_of
@@ -267,8 +285,12 @@ def plan_release(
     except Forbidden:
         resumed = None  # The plan lists all missing rights together.
     if resumed is not None:
+        if resumed.train != train:
+            require_alone(resumed, "run")
+            problem = f"{release.name!r} already runs without train {train!r}."
+            raise BadInput("release", problem, remedy="Let it end, or roll it back first.")
         return _rest(resumed, release, cluster, mesh, observer, clock)
-    return _whole(release, cluster, mesh, observer, clock, scraped=prometheus)
+    return replace(_whole(release, cluster, mesh, observer, clock, scraped=prometheus), train=train)
 
 
 def _whole(
@@ -356,6 +378,7 @@ def _rest(
         observer=observer,
         clock=clock,
         edges=edges,
+        train=state.train,
         missing_rights=rights.missing_rights(cluster, routes, release),
         missing_events=rights.missing_events(cluster, release),
         resumed=state,

@@ -31,7 +31,7 @@ Result = Literal["promoted", "rolled_back", "undecided"]
 LEASE_S = 15.0
 """How long a runner may fail to renew its lock before another may take over; at least three iterations."""
 
-_EXIT_CODES: dict[Result, int] = {"promoted": 0, "rolled_back": 1, "undecided": 3}
+EXIT_CODES: dict[Result, int] = {"promoted": 0, "rolled_back": 1, "undecided": 3}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """0 promoted, 1 rolled back, 3 undecided."""
-        return _EXIT_CODES[self.result]
+        return EXIT_CODES[self.result]
 
     def require_promoted(self) -> None:
         """Raise ``RolledBack`` or ``Undecided``, with the reasons, unless the canary was promoted."""
@@ -79,12 +79,20 @@ def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
     """Tell the runner of a release to hold, resume, promote (to 100 % at once) or roll back.
 
     The command is stored in the cluster until the runner's next iteration. Raises ``BadInput`` if the release
-    has ended; ``mk.plan_rollback`` then gives the requests back.
+    has ended; ``mk.plan_rollback`` then gives the requests back. A train takes the same commands for all of
+    its releases, which do not take them one by one.
     """
-    from meshkit.operations.release.commands import Mailbox, require_verb
+    from meshkit.operations.release.commands import Mailbox, require_verb, train_of
 
     require_verb(verb)
+    if train_of(release_name, cluster):
+        from meshkit.operations.release.train.commands import send_to_train
+
+        send_to_train(release_name, verb, cluster)
+        return
     state = _latest(release_name, cluster)
+    if state is not None:
+        require_alone(state, verb)
     if state is not None and state.ended:
         if verb == "rollback" and same_percent(state.asked_percent, state.found_percent):
             return
@@ -94,6 +102,14 @@ def send_command(release_name: str, verb: Verb, cluster: Cluster) -> None:
         decide = f"'meshkit release rollback {release_name}' or 'meshkit release promote {release_name}'"
         raise BadInput(verb, problem, remedy=f"Decide by {decide}.")
     Mailbox(cluster, release_name).put(verb)
+
+
+def require_alone(state: ReleaseState, verb: str) -> None:
+    """Raise ``BadInput``, which names the train, for a command to a release that is a member of one."""
+    if state.train:
+        name, train = state.release.name, state.train
+        problem = f"release {name} is a member of train {train}, whose releases go together."
+        raise BadInput(verb, problem, remedy=f"Address the train: 'meshkit release {verb} {train}'.")
 
 
 def has_ended(state: ReleaseState, verb: str, words: str = "") -> BadInput:
@@ -114,7 +130,8 @@ def has_ended(state: ReleaseState, verb: str, words: str = "") -> BadInput:
 def release_state(release_name: str, cluster: Cluster) -> ReleaseState:
     """Read a snapshot of the latest run of a release.
 
-    Raises ``UnknownName`` if there is none, and ``ReleaseLost`` if its records were deleted before its end.
+    Raises ``UnknownName`` if there is none, ``BadInput`` if the name is that of a train, and ``ReleaseLost``
+    if its records were deleted before its end.
     """
     state = _latest(release_name, cluster)
     if state is None:
@@ -128,7 +145,7 @@ def runner_of(release: Release, cluster: Cluster) -> str | None:
     """The process that runs the release, or None if no process does; a stored command then has no effect."""
     from meshkit.cluster.lock import holder_of
 
-    return holder_of(cluster, _lock_name(release))
+    return holder_of(cluster, lock_name(release))
 
 
 def wait_for_runner(state: ReleaseState, cluster: Cluster, clock: Clock | None = None) -> ReleaseState:
@@ -161,7 +178,7 @@ def running_state(release_name: str, cluster: Cluster) -> ReleaseState | None:
 
 def _latest(release_name: str, cluster: Cluster) -> ReleaseState | None:
     from meshkit.cluster.journal import Journal
-    from meshkit.operations.release.commands import Mailbox
+    from meshkit.operations.release.commands import Mailbox, members_in
     from meshkit.operations.release.restoring.lost_journal import release_lost
 
     mailbox = Mailbox(cluster, release_name)
@@ -172,6 +189,9 @@ def _latest(release_name: str, cluster: Cluster) -> ReleaseState | None:
         return fold(Journal(cluster).records(change_id))
     except (UnknownName, BrokenJournal) as error:
         begin, end = mailbox.begin(), mailbox.end()
+        if members := members_in(begin):
+            problem = f"{release_name} is a train of {len(members)} releases."
+            raise BadInput("release", problem, remedy=f"Name one of them: {', '.join(members)}.") from error
         if begin is not None and end is not None:
             return fold([begin, end])
         raise release_lost(release_name, change_id, begin, cluster) from error
@@ -186,7 +206,7 @@ def hold_lock(cluster: Cluster, release: Release, clock: Clock | None = None) ->
     from meshkit.cluster.lock import Lock
     from meshkit.operations.clock import SystemClock
 
-    name = _lock_name(release)
+    name = lock_name(release)
     lock = Lock(cluster, name)
     _take(lock, cluster, name, _lease_s(release), clock or SystemClock())
     try:
@@ -199,7 +219,8 @@ def _lease_s(release: Release) -> float:
     return max(LEASE_S, 3 * release.look_s)
 
 
-def _lock_name(release: Release) -> str:
+def lock_name(release: Release) -> str:
+    """The name of the Lease for the weights of a release."""
     return f"release-{release.namespace}-{release.service}"
 
 

@@ -62,7 +62,8 @@ def chosen(kind: str, data: st.DataObject) -> Intent:
     model, whole = KINDS[kind], WHOLE[kind]
     required = {name: whole[name] for name, field in model.model_fields.items() if field.is_required()}
     optional = sorted(set(whole) - set(required) - {"kind"})
-    some: Any = {**required, **{name: whole[name] for name in data.draw(st.sets(st.sampled_from(optional)))}}
+    drawn = data.draw(st.sets(st.sampled_from(optional))) if optional else ()
+    some: Any = {**required, **{name: whole[name] for name in drawn}}
     try:
         return model(**some)
     except BadInput:

@@ -117,7 +117,7 @@ def killed_at_each_write(make: Callable[[], Stage]) -> Iterator[tuple[int, Stage
     for number in range(2 * len(whole.fake.api.patches)):
         stage = make()
         real = stage.fake.api.json_patch
-        stage.fake.api.json_patch = _killing(real, number)  # type: ignore[method-assign]
+        stage.fake.api.json_patch = killing(real, number)  # type: ignore[method-assign]
         with pytest.raises(Killed):
             stage.run()
         stage.fake.api.json_patch = real  # type: ignore[method-assign]
@@ -125,7 +125,8 @@ def killed_at_each_write(make: Callable[[], Stage]) -> Iterator[tuple[int, Stage
         yield number, stage
 
 
-def _killing(real: Callable[..., Any], number: int) -> Callable[..., Any]:
+def killing(real: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """The same call, which is killed just before its write ``number // 2``, or just after it."""
     left = [number]
 
     def patched(*args: Any, **named: Any) -> Any:

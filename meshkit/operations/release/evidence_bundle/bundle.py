@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, NoData, UnknownName
 from meshkit.operations.release.gates.waiting import GATE
-from meshkit.operations.release.state.fold import BEGIN, GIVEN_BACK, TAKEN_AGAIN
+from meshkit.operations.release.state.fold import BEGIN, DECIDED, GIVEN_BACK, TAKEN_AGAIN
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -41,13 +41,14 @@ _ROUTE = (
     "port",
 )
 _FIELDS: Mapping[str, tuple[str, ...]] = {
-    BEGIN: ("change_id", "release", "mesh", "object", "route", "weights", "versions"),
+    BEGIN: ("change_id", "release", "mesh", "object", "route", "weights", "versions", "train"),
     "look": ("look", "verdict"),
     "weights": ("step", "asked_percent", "change", "ready"),
     "agreed": ("measured_percent", "requests"),
     "command": ("command_id", "verb"),
     GATE: ("gate", "answer", "why"),
     "note": ("text",),
+    DECIDED: ("result",),
     "end": ("state", "result", "sentences", "percent", "change"),
     "undone": ("state",),
     GIVEN_BACK: ("state", "change", "percent"),

@@ -142,6 +142,7 @@ def _unfounded(state: ReleaseState, record: Record) -> str:
             return f"it says promoted, but the last verdict is {action!r} at step {state.step}"
         harmed = action == "rollback" and release.on_harm == "rollback"
         founded = harmed or state.wanted == "rollback" or waiting.giving_back(state.gates)
+        founded = founded or state.decided == result
         if result == "rolled_back" and not founded:
             return f"it says rolled back, but the last verdict is {action!r} and nobody asked for it"
     return ""

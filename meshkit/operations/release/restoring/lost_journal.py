@@ -40,6 +40,8 @@ def release_lost(
         state = begun(begin)
         stable = state.release.stable
         message += f" {standing(route_of(state.route), state.release, cluster)}"
+        if state.train:
+            which = f"{state.train} --force"
         if state.additions:
             message += f" The route may also have its {' and '.join(state.additions)} still."
     remedy = (

@@ -31,7 +31,7 @@ from meshkit.operations.release.notices.notice import Notice
 from meshkit.operations.release.restoring.lost_journal import standing
 from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import find_route, owners, record_of, route_of, weights_of
-from meshkit.operations.release.runner import hold_lock, release_state, runner_of
+from meshkit.operations.release.runner import hold_lock, release_state, require_alone, runner_of
 from meshkit.operations.release.state.fold import GIVEN_BACK, TAKEN_AGAIN, begun, fold
 from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.release.weights import WeightWriters, same_percent
@@ -208,8 +208,8 @@ def plan_rollback(
     """Plan to give the requests of a release back to its stable version; changes nothing.
 
     The release is given by its name, or whole if the cluster has no record of it any more; ``mesh`` is needed
-    only then, if the cluster has several. Raises
-    ``BadInput`` if a process runs the release, which takes the command ``rollback`` itself, and
+    only then, if the cluster has several. Raises ``BadInput`` if the release is a member of a train (see
+    ``plan_train_rollback``) or if a process runs it, which takes the command ``rollback`` itself, and
     ``ManualActionRequired`` if the stable version has no ready pods or if others have changed the weights
     since. With ``force``, it does neither, and also ends a release whose process has died.
     """
@@ -224,6 +224,7 @@ def plan_rollback(
         if isinstance(release, str):
             raise
         return _checked(_of_file(release, cluster, mesh, clock), cluster, force=force)
+    require_alone(state, "rollback")
     if not state.ended:
         _require_no_runner(state, cluster, force=force)
     plan = _of_state(state, cluster, clock)

@@ -13,7 +13,7 @@ from meshkit.operations.release.notices.announcer import announce
 from meshkit.operations.release.notices.notice import Notice
 from meshkit.operations.release.rights import require_rights
 from meshkit.operations.release.route import route_of
-from meshkit.operations.release.runner import hold_lock
+from meshkit.operations.release.runner import hold_lock, require_alone
 from meshkit.operations.release.state.fold import fold
 from meshkit.operations.release.weights import WeightWriters, same_percent
 
@@ -27,10 +27,18 @@ def undo_release(
 ) -> Change:
     """Restore the weights from before a release.
 
-    Raises ``BadInput`` if the release changed none or is still running, and ``ManualActionRequired``, without
-    changing anything, if someone else has changed them since. An interrupted undo is completed by the next
-    call.
+    Raises ``BadInput`` if the release changed none, is still running or is a member of a train, and
+    ``ManualActionRequired``, without changing anything, if someone else has changed them since. An
+    interrupted undo is completed by the next call.
     """
+    require_alone(fold(records), "rollback")
+    return undo_one(change_id, cluster, journal, records)
+
+
+def undo_one(
+    change_id: str, cluster: Cluster, journal: Journal, records: Sequence[Mapping[str, Any]]
+) -> Change:
+    """Restore the weights from before a release, also of a member of a train, which is undone as a whole."""
     state = fold(records)
     if not state.ended:
         problem = f"{change_id} is the release {state.release.name!r}, which is still running."

@@ -9,7 +9,7 @@ release stops and leaves them alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,9 @@ from meshkit.operations.release.notices.notice import first_notice, lost_notice,
 from meshkit.operations.release.notices.webhook import Post, post
 from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
+from meshkit.operations.release.running.permission import ALONE, Permission
 from meshkit.operations.release.running.windows import WindowMaker
-from meshkit.operations.release.state.fold import after, begin_record, fold
+from meshkit.operations.release.state.fold import DECIDED, after, begin_record, fold
 from meshkit.operations.release.state.model import ReleaseState, Status
 from meshkit.operations.release.weights import WeightWriters, same_percent
 
@@ -70,6 +71,7 @@ class Runner:
         lock: Lock,
         mailbox: Mailbox,
         on_look: Callable[[ReleaseState], None],
+        permission: Permission = ALONE,
         posting: Post = post,
     ) -> None:
         self.state = state.recent()
@@ -77,6 +79,7 @@ class Runner:
         self._observer, self._clock = observer, clock
         self._journal, self._lock, self._mailbox = journal, lock, mailbox
         self._on_look = on_look
+        self._permission = permission
         release = state.release
         route = route_of(state.route)
         edges = [place_of(record) for record in state.edges]
@@ -95,9 +98,18 @@ class Runner:
 
     def run(self) -> ReleaseState:
         """Iterate until the release has ended; raise ``ReleaseLost`` if its journal is deleted meanwhile."""
+        for next_look_s in self.turns():
+            self._clock.sleep(next_look_s - self._clock.now())
+        return self.state
+
+    def turns(self) -> Iterator[float]:
+        """Take one turn for each item, until the release has ended; an item is the time of the next turn.
+
+        Raises what ``run`` raises.
+        """
         self._announcer.collect(first_notice(self.state))
         try:
-            self._iterate()
+            yield from self._iterate()
         except MeshkitError as error:
             lost = None
             if isinstance(error, ClusterError | UnknownName):
@@ -108,7 +120,26 @@ class Runner:
             self._close()
             raise lost or error from error
         self._close()
-        return self.state
+
+    def finish(self, result: Status, sentences: tuple[str, ...]) -> None:
+        """End the release as its train has decided, whatever its own verdict.
+
+        A call that was interrupted, or failed, is completed by the next one.
+        """
+        self._renew()
+        self._read_again()
+        if self.state.ended:
+            return
+        if not self.state.decided:
+            self._record(DECIDED, result=result)
+        if result == "promoted":
+            self._end(result, sentences)
+            return
+        expected_percent = self.state.asked_percent if result == "undecided" else None
+        try:
+            self._restore(result, sentences, expected_percent)
+        except ChangedByOthers as found:
+            self._leave_alone(found)
 
     def _close(self) -> None:
         """Tell the last notices, in bounded time."""
@@ -117,27 +148,31 @@ class Runner:
             for problem in self._announcer.close(self.state):
                 self._note(problem)
 
-    def _iterate(self) -> None:
+    def _iterate(self) -> Iterator[float]:
         try:
             before: Counters | None = None
             while not self.state.ended:
                 before = self._turn(before)
                 if not self.state.ended:
-                    self._clock.sleep(self._next_look_s - self._clock.now())
+                    yield self._next_look_s
         except ChangedByOthers as found:
-            asked = f"the release had set {self.state.asked_percent:g} %"
-            tidied = self._weights.tidy()
-            left = "Only the release's own rule was removed." if tidied else "Nothing more was written."
-            self._end(
-                "undecided",
-                (
-                    f"Someone else changed {found.where}: {found.message}, {asked}.",
-                    f"{left} Correct the weights, then run the release again.",
-                ),
-            )
+            self._leave_alone(found)
         except ManualActionRequired as error:
             self._note(str(error))
             raise
+
+    def _leave_alone(self, found: ChangedByOthers) -> None:
+        """End the release with the weights that someone else has set."""
+        asked = f"the release had set {self.state.asked_percent:g} %"
+        tidied = self._weights.tidy()
+        left = "Only the release's own rule was removed." if tidied else "Nothing more was written."
+        self._end(
+            "undecided",
+            (
+                f"Someone else changed {found.where}: {found.message}, {asked}.",
+                f"{left} Correct the weights, then run the release again.",
+            ),
+        )
 
     def _turn(self, before: Counters | None) -> Counters | None:
         """Run one iteration, whatever the cluster answers, and return the counters for the next window."""
@@ -149,7 +184,7 @@ class Runner:
                     self._note(problem)
             return counters
         except ClusterError as error:
-            if not _may_pass(error) or self._elapsed_s() > self.state.release.deadline_s:
+            if not may_pass(error) or self._elapsed_s() > self.state.release.deadline_s:
                 raise
             self._in_doubt = True
             return before
@@ -221,7 +256,7 @@ class Runner:
             self._give_back("undecided", verdict.told, expected_percent=state.asked_percent)
         elif verdict.action == "promote":
             step = next_step(release.ladder, state.step)
-            self._end("promoted", verdict.told) if step is None else self._shift_if_open(step)
+            self._promote(verdict.told) if step is None else self._shift_if_open(step)
         elif look.refused:
             return
         elif state.baseline is None:
@@ -284,7 +319,7 @@ class Runner:
         for gate in shut:
             if gate.name not in reached:
                 self._record(waiting.GATE, gate=gate.name, answer="waits")
-        if not shut:
+        if not shut and self._permission.may_shift(self.state, step):
             self._shift(step)
 
     def _shift(self, step: int) -> None:
@@ -318,9 +353,11 @@ class Runner:
             self._give_back("rolled_back", (f"Rolled back by {who}.",))
         elif self.state.wanted == "end":
             who = next(h.who for h in reversed(self.state.events) if h.verb == "promote")
-            self._end("promoted", (f"Promoted by {who} although it is worse.", *self.state.sentences))
+            self._promote((f"Promoted by {who} although it is worse.", *self.state.sentences))
         elif self.state.wanted == "promote":
-            self._shift(len(self.state.release.ladder) - 1)
+            last = len(self.state.release.ladder) - 1
+            if self._permission.may_shift(self.state, last):
+                self._shift(last)
         else:
             self._ask_gates(letters.approvals)
 
@@ -377,9 +414,17 @@ class Runner:
     def _at_the_end(self) -> bool:
         return next_step(self.state.release.ladder, self.state.step) is None
 
+    def _promote(self, sentences: tuple[str, ...]) -> None:
+        if self._permission.may_end(self.state, "promoted", sentences):
+            self._end("promoted", sentences)
+
     def _give_back(
         self, result: Status, sentences: tuple[str, ...], *, expected_percent: float | None = None
     ) -> None:
+        if self._permission.may_end(self.state, result, sentences):
+            self._restore(result, sentences, expected_percent)
+
+    def _restore(self, result: Status, sentences: tuple[str, ...], expected_percent: float | None) -> None:
         """End the release with the original weights, so that the stable version serves all requests."""
         self._weights.move_each(self._found_weights, expected_percent=expected_percent)
         self._end(result, sentences, self.state.found_percent)
@@ -430,7 +475,7 @@ def _all_at(shares: Iterable[tuple[str, float]], percent: float) -> bool:
     return all(same_percent(share, percent) for _, share in shares)
 
 
-def _may_pass(error: ClusterError) -> bool:
+def may_pass(error: ClusterError) -> bool:
     """Whether an error is temporary: no answer, or an error of the server rather than of the request."""
     if isinstance(error, BrokenJournal):
         return False

@@ -76,15 +76,29 @@ def _begin(
 ) -> ReleaseState:
     """Write the first records; ``started`` says that the change has a record, of a process that has died."""
     release = plan.release
-    obj = _as_planned(plan, cluster)
-    edges = _edges_as_planned(plan, cluster)
+    record = first_record(plan, cluster, stamp)
     secrets = SecretTexts(release, cluster)
     if not started:
         operation = Operation("release", plan.mesh, release.name, {"namespace": release.namespace})
         what = f"Release {release.namespace}/{release.name}"
         why = secrets.text(why) or f"{release.stable} to {release.canary}"
         journal.start(operation, what, why, id=plan.change_id)
-    record = {
+    notes = [{"kind": "note", "text": secrets.text(text), **stamp} for text in plan.unmoved]
+    for each in (record, *notes):
+        journal.append(plan.change_id, each)
+    mailbox.open(record)
+    return fold([record, *notes])
+
+
+def first_record(plan: ReleasePlan, cluster: Cluster, stamp: Mapping[str, Any]) -> dict[str, Any]:
+    """The record that the run begins with, which has all that its undo needs.
+
+    Raises ``Conflict`` if the weights are no longer those of the plan.
+    """
+    release = plan.release
+    obj = _as_planned(plan, cluster)
+    edges = _edges_as_planned(plan, cluster)
+    return {
         "kind": BEGIN,
         "change_id": plan.change_id,
         "release": release.model_dump(mode="json"),
@@ -96,13 +110,9 @@ def _begin(
         "managed_fields": obj["metadata"].get("managedFields") or [],
         "edges": [place.as_record() for place in edges],
         "versions": _versions(plan, cluster),
+        **({"train": plan.train} if plan.train else {}),
         **stamp,
     }
-    notes = [{"kind": "note", "text": secrets.text(text), **stamp} for text in plan.unmoved]
-    for each in (record, *notes):
-        journal.append(plan.change_id, each)
-    mailbox.open(record)
-    return fold([record, *notes])
 
 
 def _versions(plan: ReleasePlan, cluster: Cluster) -> dict[str, Any]:

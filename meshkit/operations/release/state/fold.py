@@ -6,7 +6,7 @@ killed runner show what it was about to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import dropwhile
 from typing import Any, get_args
@@ -27,6 +27,8 @@ _MOST = 1e11
 """More than any time of this millennium in seconds, and than the requests of any release."""
 BEGIN = "begin"
 """The kind of the record that starts a release."""
+DECIDED = "decided"
+"""The kind of the record that the train of a release has decided how it ends."""
 TAKEN_UP = "resumed by another process"
 """The text of the event that another process runs the release from there on."""
 GIVEN_BACK, TAKEN_AGAIN = "given back", "taken again"
@@ -44,13 +46,20 @@ def fold(records: Iterable[Record]) -> ReleaseState:
 
 
 def _folded(records: Iterable[Record]) -> ReleaseState:
-    first, *rest = dropwhile(lambda record: record.get("kind") != BEGIN, records)
-    state, newest = _begun(first), first.get("writer", 0)
+    first, *rest = of_holders(dropwhile(lambda record: record.get("kind") != BEGIN, records))
+    state = _begun(first)
     for record in rest:
+        state = after(state, record)
+    return state
+
+
+def of_holders(records: Iterable[Record]) -> Iterator[Record]:
+    """The records without those that a holder of the lock wrote after the first one of the next holder."""
+    newest = 0
+    for record in records:
         if record.get("writer", newest) >= newest:
             newest = record.get("writer", newest)
-            state = after(state, record)
-    return state
+            yield record
 
 
 def begun(record: Record) -> ReleaseState:
@@ -77,6 +86,7 @@ def _begun(record: Record) -> ReleaseState:
         route=record["route"],
         edges=tuple(record.get("edges") or ()),
         additions=_additions(record.get("additions", {})),
+        train=str(record.get("train", "")),
         events=(ReleaseEvent(_number(record, "at_s"), "begin", text, str(record["who"])),),
     )
 
@@ -126,6 +136,11 @@ def after(state: ReleaseState, record: Record) -> ReleaseState:
             at_s = _number(record, "at_s")
             text = f"frozen at {state.asked_percent:g} %: a person decides"
             return _noted(_held(replace(state, frozen_s=at_s), at_s), record, "note", text)
+        case "decided":
+            if record["result"] not in get_args(Ended):
+                raise ValueError("its result is none")
+            text = f"train {state.train} decided: {record['result'].replace('_', ' ')}"
+            return _noted(replace(state, decided=record["result"]), record, "note", text)
         case "taken up":
             return _noted(state, record, "note", TAKEN_UP, record["who"])
         case "note":
@@ -163,6 +178,7 @@ def begin_record(state: ReleaseState) -> dict[str, Any]:
         "weights": list(state.found_weights),
         "managed_fields": [dict(entry) for entry in state.managed_fields],
         "edges": [dict(edge) for edge in state.edges],
+        **({"train": state.train} if state.train else {}),
         "at_s": state.started_s,
         "who": begin.who,
     }

@@ -74,6 +74,10 @@ class ReleaseState:
     frozen_s: float | None = None
     gates: Gates = ()
     """The gates that the release has reached, in the order of time."""
+    train: str = ""
+    """The train that the release is a member of; empty: it is released alone."""
+    decided: Status | None = None
+    """The result that its train has decided, before the release has ended with it."""
     last_command: str = ""
     wanted: Literal["", "promote", "rollback", "end"] = ""
     """The command that is to be carried out; ``end``: promote, where the canary has all requests already."""

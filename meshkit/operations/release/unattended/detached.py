@@ -23,6 +23,7 @@ from meshkit.errors import MeshkitError, ReleaseNotStarted
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
     from meshkit.intent.release import Release
+    from meshkit.intent.train import ReleaseTrain
 
 GRACE_S = 60.0
 """``run_detached`` waits at most so long for the process to start the release, or to end."""
@@ -42,25 +43,27 @@ class Runner:
 
 
 def run_detached(
-    release: Release,
+    release: Release | ReleaseTrain,
     cluster: Cluster,
     *,
     mesh: str | None = None,
     prometheus: str | None = None,
     grace_s: float = GRACE_S,
 ) -> Runner:
-    """Start or resume a release in a separate process on this cluster, and return once it runs.
+    """Start or resume a release or a train in a separate process on this cluster, and return once it runs.
 
     Raises ``ReleaseNotStarted``, with the reason that the process gave, if it ends before that, for example
     because another process runs the release. After ``grace_s`` seconds it returns in any case.
     """
+    from meshkit.intent.train import ReleaseTrain
     from meshkit.operations.which_mesh import mesh_of
 
-    mesh = mesh_of(cluster, mesh, (release.namespace,))
+    releases = release.releases if isinstance(release, ReleaseTrain) else (release,)
+    mesh = mesh_of(cluster, mesh, [each.namespace for each in releases])
     folder = settings.home() / "releases"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file, log = folder / f"{release.name}.yaml", folder / f"{release.name}.log"
-    file.write_text(json.dumps({"kind": "Release", **release.model_dump(mode="json")}))
+    file.write_text(json.dumps({"kind": type(release).__name__, **release.model_dump(mode="json")}))
     command = [sys.executable, "-m", "meshkit", "release", "run", "-f", str(file), "--mesh", mesh]
     if cluster.kubeconfig:
         command += ["--context", cluster.context]
@@ -77,7 +80,7 @@ def run_detached(
             # Without a kubeconfig the cluster is the one of this pod; $KUBECONFIG would take precedence.
             env=settings.child_environment(KUBECONFIG=cluster.kubeconfig),
         )
-    started = _waited(process, release, cluster, grace_s)
+    started = _waited(process, releases[0], cluster, grace_s)
     if process.returncode not in (None, 0) and not started:
         raise ReleaseNotStarted(
             f"release {release.name} did not start: {_reason(log)}",

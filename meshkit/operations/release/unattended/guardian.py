@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from meshkit.errors import ClusterError, Conflict, ManualActionRequired, UnknownName
+from meshkit.errors import BadInput, ClusterError, Conflict, ManualActionRequired, UnknownName
 from meshkit.operations.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ def guard_release(
         now = clock.now()
         try:
             state = _state(name, cluster, change_id)
+            if state is not None and state.train:
+                problem = f"release {name} is a member of train {state.train}, which no guardian takes back."
+                raise BadInput("guard", problem, remedy="Guard releases that are released alone.")
             if state is None:
                 if now - since_s > BEGINS_S:
                     tell(f"Release {name} has not begun, so there is nothing to guard.")
