@@ -27,7 +27,8 @@ from meshkit.sandbox import lifecycle
 from tests.e2e.ledgers import had_no_cpu
 from tests.e2e.releasing import Shop, shop_with_versions
 
-RPS = 300.0
+RPS, MOST_RPS = 100.0, 300.0
+"""The load in tests, and in the long form."""
 LONGEST_S = 9.0
 """The longest time after which a runner is killed: its start takes two seconds, its release twelve."""
 
@@ -40,6 +41,7 @@ def meshed(request: pytest.FixtureRequest) -> Iterator[Shop]:
 
 @pytest.fixture
 def v1_serves(meshed: Shop) -> Shop:
+    shop.set_load(meshed.cluster, RPS)
     meshed.send_all_to("v1")
     return meshed
 
@@ -65,10 +67,14 @@ def ends_well(meshed: Shop, release: Release, since_s: float) -> None:
     assert ledger.failed == 0, set(ledger.status)
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(5400)])])
+@pytest.mark.parametrize(
+    ("kills", "rps"),
+    [(6, RPS), pytest.param(200, MOST_RPS, marks=[pytest.mark.soak, pytest.mark.timeout(5400)])],
+)
 def test_killed_at_random_moments_it_goes_on_and_loses_nothing(
-    v1_serves: Shop, kills: int, seed: int
+    v1_serves: Shop, kills: int, rps: float, seed: int
 ) -> None:
+    shop.set_load(v1_serves.cluster, rps)
     moments = random.Random(seed)
     owners = v1_serves.owners(v1_serves.release("v1", "v2"))
     versions = ("v1", "v2")
