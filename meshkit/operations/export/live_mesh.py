@@ -11,7 +11,7 @@ from typing import Any
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.diff import content
-from meshkit.errors import UnknownName
+from meshkit.errors import Forbidden, UnknownName
 from meshkit.facts import ClusterRef, Need, Object, Snapshot
 from meshkit.kube import gitops, yaml_output
 from meshkit.kube.helm import release_of
@@ -84,13 +84,19 @@ def export_mesh(cluster: Cluster, namespaces: Iterable[str] = (), *, mesh: str |
     These are the objects of the mesh's kinds and of the Gateway API, and the labels and annotations by which
     namespaces join the mesh. Objects that a controller or the control plane made are left out and named, as
     are the Secrets that objects refer to, which are not read. Changes nothing. Raises ``UnknownName`` for a
-    namespace that does not exist.
+    namespace that does not exist, and ``Forbidden`` if nothing was read and something may not be: an empty
+    file would be taken for an empty mesh.
     """
     within = tuple(dict.fromkeys(namespaces))
     row = registry.mesh(mesh_of(cluster, mesh, within))
     needs = [Need(kind, name, optional=True) for kind in row.own_kinds for name in within or (None,)]
     seen = snapshot.read(cluster, (Need(NAMESPACE, within=within, optional=True), *needs))
     _require_known(within, seen)
+    if seen.unread and not seen.objects:
+        problem = f"Of {row.title}'s objects nothing was read, as this account may not read {seen.unread[0]}"
+        more = f" and {len(seen.unread) - 1} more kinds" if len(seen.unread) > 1 else ""
+        remedy = "Ask for the role: 'meshkit rights read'."
+        raise Forbidden(f"{problem}{more}.", remedy=remedy, status=403)
     return exported(seen, row, cluster.ref, home_of(cluster, row), within)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from meshkit.errors import UnknownName
+from meshkit.errors import Forbidden, UnknownName
+from meshkit.meshes import registry
 from meshkit.operations.export.live_mesh import MeshExport, export_mesh
 from tests.unit.operations.explained import ISTIO, LINKERD, WORKLOADS, Api, cluster, objects
 
@@ -130,3 +131,11 @@ def test_what_may_not_be_read_is_named() -> None:
     assert found.not_read == ("AuthorizationPolicy",)
     assert "# not read: AuthorizationPolicy" in found.yaml
     assert found.as_record()["not_read"] == ["AuthorizationPolicy"]
+
+
+def test_an_account_that_may_read_nothing_gets_no_empty_export() -> None:
+    every = {str(each["kind"]) for each in objects("istio", WORKLOADS, ISTIO)}
+    kinds = {kind.kind for kind in registry.mesh("istio").own_kinds}
+    api = Api(served(objects("istio", WORKLOADS, ISTIO)), refused=tuple(every | kinds))
+    with pytest.raises(Forbidden, match="nothing was read"):
+        export("istio", api=api)
