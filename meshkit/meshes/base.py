@@ -378,7 +378,7 @@ def not_plannable(intent: Intent) -> BadInput:
     return BadInput(
         kind(type(intent)),
         "it has a plan of its own.",
-        remedy="Plan a release with mk.plan_release or 'meshkit release plan'.",
+        remedy="Plan it with mk.plan_release, or mk.plan_train, or 'meshkit release plan'.",
     )
 
 

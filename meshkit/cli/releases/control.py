@@ -242,11 +242,18 @@ def _command(verb: Verb, help_text: str) -> click.Command:
 
 def _sent(verb: Verb, name: str, cluster: Cluster, choice: ClusterChoice, *, as_json: bool) -> int:
     """Send a command to a release that has not ended, and say whether a process will read it."""
-    from meshkit.operations.release.runner import has_ended, release_state, runner_of, send_command
+    from meshkit.operations.release.runner import (
+        has_ended,
+        release_state,
+        require_alone,
+        runner_of,
+        send_command,
+    )
 
     if trains.is_train(name, cluster):
         return trains.send(name, verb, cluster, choice, as_json=as_json)
     state = release_state(name, cluster)
+    require_alone(state, verb)
     if state.ended:
         raise has_ended(state, verb, choice.words)
     send_command(name, verb, cluster)
@@ -279,6 +286,8 @@ def show_sent(
 
 def no_runner(state: ReleaseState, choice: ClusterChoice) -> str:
     """What to do about a release whose process has died or was stopped."""
+    if state.train:
+        return f"It is a member of train {state.train}.\n{trains.no_runner(state.train, choice)}"
     name, words = state.release.name, choice.words
     return (
         f"No process runs this release: its weights stay as they are, and nothing watches them. "

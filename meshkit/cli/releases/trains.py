@@ -84,7 +84,7 @@ def status(name: str, cluster: Cluster, choice: ClusterChoice) -> tuple[dict[str
         f"'meshkit release status {state.members[0].release.name}{choice.words}' shows one release.",
     ]
     if not state.ended:
-        lines.append(f"runner  {runner}" if runner else _no_runner(state, choice))
+        lines.append(f"runner  {runner}" if runner else no_runner(state.train.name, choice))
     return facts, "\n".join(lines)
 
 
@@ -142,7 +142,7 @@ def _show_sent(
     text += "shows the effect."
     if runner is None:
         text = f"Stored {verb} for train {name} on cluster {cluster}, without effect yet.\n"
-        text += _no_runner(state, choice)
+        text += no_runner(state.train.name, choice)
     facts = {"train": name, "sent": verb, "runner": runner, "cluster": asdict(cluster.ref)}
     show(facts, text, as_json=as_json)
     return 0 if runner else Undecided.exit_code
@@ -184,8 +184,9 @@ def _rolling_back(state: TrainState, cluster: Cluster) -> str | None:
     return runner if now.ended or runner_of_train(now, cluster) else None
 
 
-def _no_runner(state: TrainState, choice: ClusterChoice) -> str:
-    name, words = state.train.name, choice.words
+def no_runner(name: str, choice: ClusterChoice) -> str:
+    """What to do about a train whose process has died or was stopped."""
+    words = choice.words
     return (
         "No process runs this train: all weights stay as they are, and nothing watches them. "
         f"`meshkit release run {name}{words}` resumes it; `meshkit release rollback {name} --force{words}` "

@@ -77,6 +77,8 @@ def test_a_command_to_a_release_of_a_train_names_the_train(
         shown = capsys.readouterr().err
         assert "release web-v2 is a member of train shop-v2" in shown
         assert f"'meshkit release {words[0]} shop-v2'" in shown
+    assert run("release", "status", "web-v2") == 0
+    assert "`meshkit release run shop-v2` resumes it" in capsys.readouterr().out
     assert run("release", "guard", "web-v2") == 2
     assert "which no guardian takes back" in capsys.readouterr().err
     assert run("release", "hold") == 3, "the train is the only one that runs"

@@ -13,7 +13,7 @@ from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.plan import plan_release
 from meshkit.operations.release.restoring.rollback import plan_rollback
-from meshkit.operations.release.runner import release_state, send_command
+from meshkit.operations.release.runner import lock_name, release_state, send_command
 from meshkit.operations.release.state.model import ReleaseState
 from meshkit.operations.release.train.plan import locked, plan_train
 from meshkit.operations.release.train.restoring import plan_train_rollback
@@ -239,3 +239,39 @@ def test_releases_that_cannot_go_together_are_refused(
 def verified(stage: TrainStage) -> bool:
     """Whether every record of every release follows from those before it."""
     return all(verify_evidence(release_evidence(each, stage.cluster)).intact for each in stage.train.names)
+
+
+def test_a_train_whose_end_alone_was_not_recorded_is_ended_by_the_next_process() -> None:
+    """Even if its own records are gone: those of its releases say how it ended."""
+    stage = TrainStage(steps=(10, 100))
+
+    def kill(state: ReleaseState) -> None:
+        if all(member.ended for member in stage.state.members):
+            raise Killed
+
+    with pytest.raises(Killed):
+        stage.run(kill)
+    assert stage.state.status == "promoting"
+    objects = stage.fake.api.objects
+    for name in [key for key in objects if f"change-{stage.state.change_id}" in key[2]]:
+        del objects[name]
+    assert stage.run().result == "promoted"
+    assert stage.state.status == "promoted"
+
+
+def test_a_process_that_lost_its_lease_writes_nothing_more() -> None:
+    """Another one has taken the train up meanwhile; what the first would decide does not count."""
+    stage = TrainStage(steps=(10, 100))
+
+    def taken_up(state: ReleaseState) -> None:
+        if stage.shares() != (10, 10):
+            return
+        for release in stage.train.releases:
+            lease = stage.fake.api.objects["Lease", "meshkit-system", lock_name(release)]
+            lease["spec"] |= {"holderIdentity": "another", "leaseTransitions": 7}
+            lease["metadata"]["resourceVersion"] = "0"
+
+    with pytest.raises(Conflict, match="is held by another"):
+        stage.run(taken_up)
+    assert stage.shares() == (10, 10)
+    assert not stage.state.ended

@@ -102,15 +102,13 @@ class TrainRunner:
     def _interleaved(self, turns: dict[str, Iterator[float]]) -> Decision:
         """Take turns until the train has decided."""
         due_s = dict.fromkeys(turns, -math.inf)
-        while True:
-            for name, each in turns.items():
-                self._heed_ends()
-                if self._decision is not None:
-                    return self._decision
-                if due_s[name] <= self._clock.now():
-                    due_s[name] = next(each, math.inf)
-            if self._decision is None:
-                self._clock.sleep(max(0.0, min(due_s.values()) - self._clock.now()))
+        self._heed_ends()
+        while self._decision is None:
+            name = min(due_s, key=due_s.__getitem__)
+            self._clock.sleep(due_s[name] - self._clock.now())
+            due_s[name] = next(turns[name], math.inf)
+            self._heed_ends()
+        return self._decision
 
     def _heed_ends(self) -> None:
         """Follow a release that has ended by itself, because others have changed its weights."""

@@ -79,7 +79,8 @@ class TrainState:
         if self.undone_by:
             return (f"The train was undone by {self.undone_by}: all weights are those from before it.",)
         if self.decision and self.decision.result == "promoted":
-            return (f"All {len(self.members)} releases are promoted.", *self.decision.sentences)
+            done = "are promoted" if self.ended else "are being promoted"
+            return (f"All {len(self.members)} releases {done}.", *self.decision.sentences)
         if self.decision:
             return (given_back_with(self.decision, self.train.name), *self.decision.sentences)
         steps = {member.step for member in self.members}
