@@ -9,7 +9,7 @@ release stops and leaves them alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -44,11 +44,12 @@ from meshkit.operations.release.notices.notice import first_notice, lost_notice,
 from meshkit.operations.release.notices.webhook import Post, post
 from meshkit.operations.release.restoring.lost_journal import lost_meanwhile
 from meshkit.operations.release.route import route_of, target_of
+from meshkit.operations.release.running.left_weights import take_up_weights
 from meshkit.operations.release.running.permission import ALONE, Permission
 from meshkit.operations.release.running.windows import WindowMaker
 from meshkit.operations.release.state.fold import DECIDED, after, begin_record, fold
 from meshkit.operations.release.state.model import ReleaseState, Status
-from meshkit.operations.release.weights import WeightWriters, same_percent
+from meshkit.operations.release.weights import WeightWriters
 
 if TYPE_CHECKING:
     from meshkit.cluster.connect import Cluster
@@ -194,7 +195,7 @@ class Runner:
         self._renew()
         if self._in_doubt:
             self._read_again()
-        self._take_up()
+        take_up_weights(self.state, self._weights)
         self._obey()
         if self.state.ended:
             return before
@@ -377,43 +378,6 @@ class Runner:
         self.state = state.recent()
         self._in_doubt = False
 
-    def _take_up(self) -> None:
-        """Bring the weights to what the journal says, after the previous runner was killed.
-
-        Raises ``ChangedByOthers`` if the weights are none that a runner of this release would have left.
-        """
-        state = self.state
-        odd = [
-            (where, share)
-            for where, share in self._weights.percents()
-            if not same_percent(share, state.asked_percent)
-        ]
-        there = self._weights.present() == set(state.added)
-        if (not odd and there) or state.wanted == "rollback":
-            return
-        unsettled = state.step >= 0 and state.agreed_s is None and _all_at(odd, state.before_percent)
-        if (not odd or unsettled) and (there or not state.step_looks):
-            read = self._weights.read()
-            pairs = [weights(state.asked_percent) if odd else found.pair for _, found in read]
-            expected = state.before_percent if odd else state.asked_percent
-            self._weights.move_each(pairs, expected, added=state.added)
-            return
-        action = state.verdict.action if state.verdict else None
-        given_back = action == "undecided" or waiting.giving_back(state.gates)
-        harmed = action == "rollback" and state.release.on_harm == "rollback"
-        if harmed or (given_back and _all_at(odd, state.found_percent)):
-            return
-        promoted = state.wanted == "end" or (action == "promote" and self._at_the_end)
-        if odd:
-            raise ChangedByOthers(*odd[0])
-        if not promoted:
-            where, share = self._weights.percents()[0]
-            raise ChangedByOthers(where, share, f"the rule for its {' and '.join(state.added)} is gone")
-
-    @property
-    def _at_the_end(self) -> bool:
-        return next_step(self.state.release.ladder, self.state.step) is None
-
     def _promote(self, sentences: tuple[str, ...]) -> None:
         if self._permission.may_end(self.state, "promoted", sentences):
             self._end("promoted", sentences)
@@ -468,11 +432,6 @@ def _no_samples(state: ReleaseState, now: float) -> Samples:
     since = state.looks[-1].look.end_s if state.looks else now
     release = state.release
     return Samples(since, now, {release.stable: ArmCounts(), release.canary: ArmCounts()})
-
-
-def _all_at(shares: Iterable[tuple[str, float]], percent: float) -> bool:
-    """Whether each object gives the canary this share."""
-    return all(same_percent(share, percent) for _, share in shares)
 
 
 def may_pass(error: ClusterError) -> bool:
