@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from meshkit.intent.security import Access, MutualTLS
 from meshkit.intent.traffic import Route
 from meshkit.intent.train import ReleaseTrain
 from meshkit.kube import yaml_input, yaml_output
-from meshkit.kube.yaml_input import Document, documents, problem_in, text_of
+from meshkit.kube.yaml_input import Document, documents, node_at, problem_in, text_of
 
 KINDS: dict[str, type[Intent]] = {
     model.__name__: model
@@ -122,12 +122,12 @@ def _intent(document: Document, origin: str) -> Intent:
     if kind is None:
         raise BadInput(_where(origin, node), "kind is missing.", remedy=f"Name one of: {', '.join(KINDS)}.")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise _unknown_kind(f"{_where(origin, _mark(node, ['kind']))}: kind", str(kind), fields)
+        raise _unknown_kind(f"{_where(origin, node_at(node, ['kind']))}: kind", str(kind), fields)
     try:
         return KINDS[kind].model_validate(fields)
     except ValidationError as error:
         location = place(telling(error))
-        raise _located(bad_input(KINDS[kind], error), _where(origin, _mark(node, location))) from error
+        raise _located(bad_input(KINDS[kind], error), _where(origin, node_at(node, location))) from error
 
 
 def _unknown_kind(where: str, kind: str, fields: Mapping[str, Any]) -> BadInput:
@@ -162,26 +162,6 @@ def _refuse_duplicates(node: yaml.Node, origin: str) -> None:
                 )
             seen.add(key.value)
             _refuse_duplicates(value, origin)
-
-
-def _mark(node: yaml.Node, location: Sequence[int | str]) -> yaml.Node:
-    """The node of the last key or item of a location that exists in the document."""
-    mark = node
-    for step in location:
-        found = _entry(node, step)
-        if found is None:
-            break
-        mark, node = found
-    return mark
-
-
-def _entry(node: yaml.Node, step: int | str) -> tuple[yaml.Node, yaml.Node] | None:
-    """The key (or item) and value at one step below a node."""
-    if isinstance(node, yaml.MappingNode):
-        return next(((key, value) for key, value in node.value if key.value == str(step)), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step], node.value[step]
-    return None
 
 
 def _where(origin: str, node: yaml.Node) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from meshkit.errors import BadInput
 from meshkit.facts import Object
-from meshkit.kube.yaml_input import documents, problem_in, text_of
+from meshkit.kube.yaml_input import documents, node_at, problem_in, text_of
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _NOT_OBJECTS = "kustomize.config.k8s.io"
@@ -38,7 +39,7 @@ _SHAPES: dict[str, tuple[type, str]] = {
 def read_objects(paths: Iterable[str | Path]) -> tuple[Object, ...]:
     """The objects of files and of all YAML and JSON files below folders, items of Lists each on its own.
 
-    Raises ``BadInput``, which names the file and the document, for what is no Kubernetes object.
+    Raises ``BadInput``, which names file, line and field, for what is no Kubernetes object.
     """
     found = tuple(item for path in paths for file in _files(Path(path)) for item in _objects(file))
     if not found:
@@ -67,41 +68,63 @@ def _objects(file: Path) -> Iterator[Object]:
         line, problem = problem_in(error)
         where = f"{file} {line}".rstrip()
         raise BadInput(where, f"this is not YAML: {problem}.", remedy="Correct the line.") from error
-    for number, document in enumerate(found, start=1):
-        yield from _checked(document.value, f"{file} document {number}")
+    for document in found:
+        yield from _checked(document.value, _Place(file, document.node))
 
 
-def _checked(document: Any, where: str) -> Iterator[Object]:
+@dataclass(frozen=True)
+class _Place:
+    """Where an object stands: its file, its document and the steps to it from there."""
+
+    file: Path
+    node: yaml.Node
+    steps: tuple[str | int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.file} line {node_at(self.node, self.steps).start_mark.line + 1}"
+
+    def item(self, number: int) -> _Place:
+        """The place of an item of a List."""
+        return replace(self, steps=(*self.steps, "items", number))
+
+    def field(self, name: str) -> str:
+        """A field of the object with its file and line, or the object's line where the field is missing."""
+        return f"{replace(self, steps=(*self.steps, *name.split('.')))}: {name}"
+
+
+def _checked(document: Any, where: _Place) -> Iterator[Object]:
     remedy = "Give objects with apiVersion, kind and metadata.name."
     if not isinstance(document, dict):
-        raise BadInput(where, "it is no mapping of fields.", remedy=remedy)
+        raise BadInput(str(where), "it is no mapping of fields.", remedy=remedy)
     if str(document.get("apiVersion", "")).startswith(_NOT_OBJECTS):
         return
     for name in ("apiVersion", "kind"):
         if not isinstance(document.get(name), str):
-            raise BadInput(f"{where}: {name}", "it is missing or no text.", remedy=f"{remedy} {_INTENTS}")
+            raise BadInput(where.field(name), "it is missing or no text.", remedy=f"{remedy} {_INTENTS}")
     if document["kind"].endswith("List") and isinstance(document.get("items"), list):
         for number, item in enumerate(document["items"]):
-            yield from _checked(item, f"{where} items[{number}]")
+            yield from _checked(item, where.item(number))
         return
     if not isinstance(document.get("spec"), dict | None):
-        raise BadInput(f"{where}: spec", "it is no mapping of fields.", remedy=remedy)
+        raise BadInput(where.field("spec"), "it is no mapping of fields.", remedy=remedy)
     meta = document.get("metadata")
     if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
-        raise BadInput(f"{where}: metadata.name", "it is missing or no text.", remedy=remedy)
+        raise BadInput(where.field("metadata.name"), "it is missing or no text.", remedy=remedy)
     if not isinstance(meta.get("namespace"), str | None):
-        raise BadInput(f"{where}: metadata.namespace", "it is no text.", remedy=remedy)
+        raise BadInput(where.field("metadata.namespace"), "it is no text.", remedy=remedy)
     for name in ("labels", "annotations"):
         values = meta.get(name) or {}
         if not isinstance(values, dict) or not all(isinstance(each, str) for each in values.values()):
             raise BadInput(
-                f"{where}: metadata.{name}", "every value is a text.", remedy='Quote numbers: "true", "1".'
+                where.field(f"metadata.{name}"),
+                "every value is a text.",
+                remedy='Quote numbers: "true", "1".',
             )
     if document["apiVersion"] in _NATIVE:
         for field, (expected, what) in _SHAPES.items():
             value = _at(document, field.split("."))
             if value is not None and (not isinstance(value, expected) or isinstance(value, bool)):
-                raise BadInput(f"{where}: {field}", f"it is no {what}.", remedy="Correct the field.")
+                raise BadInput(where.field(field), f"it is no {what}.", remedy="Correct the field.")
     yield document
 
 

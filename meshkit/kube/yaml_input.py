@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,26 @@ def problem_in(error: yaml.YAMLError) -> tuple[str, str]:
         return "", str(error).splitlines()[0]
     mark = error.problem_mark or error.context_mark
     return (f"line {mark.line + 1}" if mark else ""), str(error.problem)
+
+
+def node_at(node: yaml.Node, location: Sequence[int | str]) -> yaml.Node:
+    """The node of the last key or item of a location that exists below a node."""
+    mark = node
+    for step in location:
+        found = _entry(node, step)
+        if found is None:
+            break
+        mark, node = found
+    return mark
+
+
+def _entry(node: yaml.Node, step: int | str) -> tuple[yaml.Node, yaml.Node] | None:
+    """The key (or item) and value at one step below a node."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if key.value == str(step)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
 
 
 def _is_empty(node: yaml.Node) -> bool:

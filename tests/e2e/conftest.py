@@ -22,7 +22,12 @@ def mesh(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def mesh_in_use(mesh: str) -> Cluster:
-    """The mesh has the version before the newest, so that it can be upgraded."""
+    """The mesh has the version before the newest, so that it can be upgraded.
+
+    The shop of the other mesh is closed here, when the fixtures of a file that stand on it have ended.
+    """
+    for other in set(_open) - {mesh}:
+        _open.pop(other)[1].close()
     if mesh not in _open:
         stack = ExitStack()
         _open[mesh] = stack.enter_context(shop_in_mesh(mesh, INSTALLED[mesh])), stack
@@ -36,7 +41,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return (yield)
     finally:
         mesh = _mesh_in_use(item)
-        if mesh in _open and (nextitem is None or _mesh_in_use(nextitem) != mesh):
+        if mesh in _open and (nextitem is None or not _mesh_in_use(nextitem)):
             _open.pop(mesh)[1].close()
 
 

@@ -99,7 +99,7 @@ def test_a_file_of_objects_that_cannot_be_read_is_named(tmp_path: Path, text: st
 def test_a_field_of_another_type_is_named(tmp_path: Path, text: str, field: str) -> None:
     file = tmp_path / "object.yaml"
     file.write_text(text)
-    with pytest.raises(BadInput, match=rf"object\.yaml document 1: {field}: it is no "):
+    with pytest.raises(BadInput, match=rf"object\.yaml line 1: {field}: it is no "):
         read_objects([file])
 
 
@@ -112,5 +112,13 @@ def test_a_value_that_does_not_fit_its_tag_is_named_by_its_line(value: str) -> N
 
 def test_an_intent_among_objects_names_the_command_for_it(tmp_path: Path) -> None:
     (tmp_path / "route.yaml").write_text("kind: Route\nnamespace: shop\n")
-    with pytest.raises(BadInput, match=r"document 1: apiVersion: .* intents, are for 'meshkit plan -f'"):
+    with pytest.raises(BadInput, match=r"line 1: apiVersion: .* intents, are for 'meshkit plan -f'"):
         list(read_objects([tmp_path / "route.yaml"]))
+
+
+def test_an_item_of_a_list_is_named_by_the_line_of_its_field(tmp_path: Path) -> None:
+    first = "- {apiVersion: v1, kind: Pod, metadata: {name: a}}"
+    second = "- apiVersion: v1\n  kind: Pod\n  metadata:\n    name: 5\n"
+    (tmp_path / "list.yaml").write_text(f"# two\n---\napiVersion: v1\nkind: List\nitems:\n{first}\n{second}")
+    with pytest.raises(BadInput, match=r"list\.yaml line 10: metadata\.name: it is missing or no text"):
+        read_objects([tmp_path / "list.yaml"])

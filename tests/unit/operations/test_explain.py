@@ -140,7 +140,7 @@ def test_an_unknown_caller_is_told_with_the_known_ones(tmp_path: Path) -> None:
     ("text", "field"),
     [
         ("a: [", "line 1"),
-        ("- 1", "document 1"),
+        ("- 1", "line 1"),
         ("kind: Pod", "apiVersion"),
         ("{apiVersion: v1, kind: Pod}", "metadata.name"),
         ("{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {a: 1}}}", "metadata.labels"),
