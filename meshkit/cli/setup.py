@@ -51,7 +51,7 @@ def setup_group() -> None:
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from meshkit.operations.setup.guide import STAGES
+    from meshkit.operations.setup.stages import STAGES
 
     return [
         CompletionItem(stage.name, help=stage.title) for stage in STAGES if stage.name.startswith(incomplete)
@@ -228,7 +228,7 @@ def _intents(
 
 def _window_s(name: str) -> float:
     """Return how long calls are counted before a plan; longer if the proposal depends on them."""
-    from meshkit.operations.setup.guide import stage
+    from meshkit.operations.setup.stages import stage
 
     return 10.0 if stage(name).watched else 3.0
 
@@ -240,7 +240,7 @@ def _setup(namespace: str, mesh: str | None, cluster: Cluster) -> Setup:
 
 
 def _table(look: SetupSnapshot) -> str:
-    from meshkit.operations.setup.guide import STAGES
+    from meshkit.operations.setup.stages import STAGES
 
     pairs = list(zip(STAGES, look.statuses, strict=True))
     rows = [(one.name, status.state, status.summary) for one, status in pairs]
@@ -270,7 +270,7 @@ def _where(mesh: str, namespace: str, choice: ClusterChoice) -> str:
 
 
 def _facts(look: SetupSnapshot) -> list[dict[str, Any]]:
-    from meshkit.operations.setup.guide import STAGES
+    from meshkit.operations.setup.stages import STAGES
 
     return [
         {"stage": one.name, "title": one.title, "why": one.why, **asdict(status), **_records(status)}

@@ -8,20 +8,17 @@ reopened notebook, a second person and a CI job see the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from meshkit.cluster import snapshot
 from meshkit.cluster.connect import Cluster
 from meshkit.cluster.journal import ChangeSummary, Operation
-from meshkit.errors import BadInput, Forbidden, ManualActionRequired, NoData, UnknownName, UnsupportedByMesh
+from meshkit.errors import BadInput, Forbidden, ManualActionRequired, NoData, UnsupportedByMesh
 from meshkit.facts import ClusterRef, Finding, Kind, Need, Snapshot
 from meshkit.intent.base import Intent
-from meshkit.intent.injection import Injection
 from meshkit.intent.mesh import ControlPlane
-from meshkit.intent.security import Access, MutualTLS
-from meshkit.intent.traffic import Route
+from meshkit.intent.security import MutualTLS
 from meshkit.kube.kinds import MUTATING_WEBHOOK, WORKLOADS
 from meshkit.meshes import registry
 from meshkit.meshes.injection import webhooks
@@ -33,110 +30,13 @@ from meshkit.operations.plan import Change, Plan
 from meshkit.operations.progress import OnEvent, in_notebook
 from meshkit.operations.setup import status as stage_status
 from meshkit.operations.setup.enforcement import WATCH_S, Watching, enforce
-from meshkit.operations.setup.proposals import propose_access, propose_control_plane, propose_route, samples
+from meshkit.operations.setup.proposals import samples
+from meshkit.operations.setup.stages import STAGES, Stage, all_before, blocks_later, stage, stage_statuses
 from meshkit.operations.setup.status import ClusterObservation, StageStatus
 from meshkit.operations.which_mesh import mesh_of
 
 CHECKED_S = 20.0
 """The interval in seconds between checks of the whole cluster, while ``look`` is called repeatedly."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: its key, its title, its purpose, and the stages that must be done before it."""
-
-    name: str
-    title: str
-    why: str
-    after: tuple[str, ...]
-    status: Callable[[ClusterObservation], StageStatus]
-    propose: Callable[[ClusterObservation], Intent | None] = lambda _: None
-    """Proposes the stage's intent; None if a person must provide it, or if the stage changes nothing."""
-    intent: type[Intent] | None = None
-    """The type of intent that its form edits; None for a stage that changes nothing."""
-    watched: bool = False
-    """Whether its change is watched, and undone automatically if calls are refused."""
-
-    def __repr__(self) -> str:
-        return f"Stage({self.name!r})"
-
-
-STAGES: tuple[Stage, ...] = (
-    Stage(
-        "preflight",
-        "Preflight",
-        "Checks whether this cluster can run the mesh: nodes in several zones, the rights that the next "
-        "stages need, no second mesh in the way. Nothing is changed.",
-        (),
-        stage_status.preflight,
-    ),
-    Stage(
-        "control-plane",
-        "Control plane",
-        "Installs the control plane: it hands certificates and routes to the sidecars and injects them into "
-        "new pods. Its replicas run in different zones, so that one zone can be lost. Running workloads "
-        "are not touched.",
-        ("preflight",),
-        stage_status.control_plane,
-        propose_control_plane,
-        ControlPlane,
-    ),
-    Stage(
-        "injection",
-        "Sidecar injection",
-        "From now on every new pod of {namespace} gets a sidecar, which encrypts, measures and routes its "
-        "calls. Running pods are replaced in waves: a Deployment keeps its replicas while it "
-        "restarts, and the next wave waits until the last is available.",
-        ("control-plane",),
-        stage_status.injection,
-        lambda observed: Injection(namespace=observed.namespace),
-        Injection,
-    ),
-    Stage(
-        "mutual-tls",
-        "Mutual TLS",
-        "Servers in {namespace} prove who they are and ask callers for the same. Permissive still takes "
-        "plain text and shows who sends it; strict refuses it. Strict mode is watched and undone "
-        "automatically if calls are refused.",
-        ("injection",),
-        stage_status.mutual_tls,
-        lambda observed: MutualTLS(namespace=observed.namespace, mode=_next_mode(observed)),
-        MutualTLS,
-        watched=True,
-    ),
-    Stage(
-        "access",
-        "Access rules",
-        "Defines which accounts may call a service; other callers get status 403. The proposal contains the "
-        "callers that the sidecars have seen: add those that call rarely, such as nightly jobs. It is on "
-        "trial first: the sidecars count whom it would refuse. Enforced rules are watched and undone "
-        "automatically if a caller is denied.",
-        ("mutual-tls",),
-        stage_status.access,
-        propose_access,
-        Access,
-        watched=True,
-    ),
-    Stage(
-        "routes",
-        "Routes and limits",
-        "Defines how requests to a service are split among its versions, how often they are retried, "
-        "and when a failing pod is ejected. A canary release later changes the weights of this "
-        "route.",
-        ("injection",),
-        stage_status.routes,
-        propose_route,
-        Route,
-    ),
-    Stage(
-        "verify",
-        "Verify",
-        "Verifies the whole setup under the current traffic: every pod has its sidecar, every "
-        "call over mutual TLS, none refused, none lost. Nothing is changed.",
-        ("mutual-tls",),
-        stage_status.verified,
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -173,8 +73,8 @@ class SetupSnapshot:
 
     def __str__(self) -> str:
         lines = [f"{self.observation.mesh} on cluster {self.cluster}"] if self.cluster else []
-        for number, (stage, status) in enumerate(zip(STAGES, self.statuses, strict=True), start=1):
-            lines.append(f"{number}. {stage.title:18} {status.state:9}  {status.summary}")
+        for number, (one, status) in enumerate(zip(STAGES, self.statuses, strict=True), start=1):
+            lines.append(f"{number}. {one.title:18} {status.state:9}  {status.summary}")
             lines += (f"   {f.severity} {f.code} {f.object} {f.message} {f.remedy}" for f in status.findings)
         return "\n".join(lines)
 
@@ -310,7 +210,7 @@ class Setup:
         later = [
             later_stage.title
             for later_stage in STAGES
-            if name in _before(later_stage) and self._newest(later_stage, changes)
+            if name in all_before(later_stage) and self._newest(later_stage, changes)
         ]
         if later:
             remedy = f"Undo {', '.join(reversed(later))} first."
@@ -376,35 +276,9 @@ _KINDS = (*(Kind("v1", name) for name in _CORE), *WORKLOADS, MUTATING_WEBHOOK)
 """The kinds that a snapshot reads for every mesh, besides the mesh's own."""
 
 
-def stage(name: str) -> Stage:
-    """Return the stage with a name; raise ``UnknownName``, which lists the known names."""
-    by_name = {stage_.name: stage_ for stage_ in STAGES}
-    if name not in by_name:
-        raise UnknownName("stage", name, by_name)
-    return by_name[name]
-
-
-def is_watched(name: str, plan: Plan) -> bool:
-    """Whether the change of a stage's plan is watched: a plan of access rules only if it enforces one."""
-    wanted = stage(name)
-    return wanted.watched and (wanted.intent is not Access or enforces(plan))
-
-
-def stage_statuses(observed: ClusterObservation) -> tuple[StageStatus, ...]:
-    """The status of each stage, "blocked" if a stage before it is not done."""
-    found: dict[str, StageStatus] = {}
-    for one in STAGES:
-        missing = [_in_a_sentence(stage(name)) for name in one.after if _blocks_later(found[name])]
-        own = one.status(observed)
-        if missing and own.state != "done":
-            own = StageStatus("blocked", f"after {' and '.join(missing)}")
-        found[one.name] = own
-    return tuple(found.values())
-
-
 def _blocked(wanted: Stage, look: SetupSnapshot) -> BadInput:
     """The error of a stage that must wait; it names the first stage to do, or its first problem."""
-    first = next(one for one in STAGES if one.name in _before(wanted) and _blocks_later(look.of(one.name)))
+    first = next(one for one in STAGES if one.name in all_before(wanted) and blocks_later(look.of(one.name)))
     problem = f"the stage {first.name} comes first"
     errors = [one for one in look.of(first.name).findings if one.severity == "error"]
     if errors:
@@ -413,25 +287,3 @@ def _blocked(wanted: Stage, look: SetupSnapshot) -> BadInput:
     seen = look.observation
     remedy = f"Run 'meshkit setup apply {first.name} --mesh {seen.mesh} -n {seen.namespace}'."
     return BadInput(wanted.name, f"{problem}.", remedy=remedy)
-
-
-def _in_a_sentence(one: Stage) -> str:
-    return one.title[0].lower() + one.title[1:]
-
-
-def _blocks_later(status: StageStatus) -> bool:
-    """Whether a stage blocks later ones; a stage that was started and has a warning does not."""
-    errors = any(finding.severity == "error" for finding in status.findings)
-    return status.state in ("ready", "blocked") or (status.state == "attention" and errors)
-
-
-def _before(one: Stage) -> set[str]:
-    """Every stage that must be done before this one."""
-    direct = [stage(name) for name in one.after]
-    return set(one.after).union(*(_before(each) for each in direct))
-
-
-def _next_mode(observed: ClusterObservation) -> Any:
-    """Strict if no plaintext caller was seen, else permissive."""
-    ready = all(finding.severity == "info" for finding in stage_status.readiness(observed))
-    return "strict" if ready or stage_status.tls_mode(observed) == "strict" else "permissive"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from markupsafe import Markup, escape
 
-from meshkit.operations.setup.guide import STAGES
+from meshkit.operations.setup.stages import STAGES
 from meshkit.views.code_link import code_link
 from meshkit.views.icons import icon
 from meshkit.views.plan_html import card
@@ -22,7 +22,8 @@ from meshkit.views.report import STYLE
 if TYPE_CHECKING:
     from meshkit.facts import ClusterRef, Finding
     from meshkit.operations.plan import Plan
-    from meshkit.operations.setup.guide import SetupSnapshot, Stage
+    from meshkit.operations.setup.guide import SetupSnapshot
+    from meshkit.operations.setup.stages import Stage
     from meshkit.operations.setup.status import StageStatus, Table
 
 _WORDS = {"error": ("bad", "error"), "warning": ("warn", "warning"), "info": ("note", "note")}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from meshkit.operations.plan import pending
-from meshkit.operations.setup.guide import STAGES, stage
+from meshkit.operations.setup.stages import STAGES, stage
 from meshkit.views.plan_html import plan_card
 from meshkit.views.report import STYLE, verdict_block
 from meshkit.views.setup import setup_html

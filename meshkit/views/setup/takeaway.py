@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from meshkit.operations.setup.guide import STAGES
+from meshkit.operations.setup.stages import STAGES
 from meshkit.views.plan_html import card
 
 if TYPE_CHECKING:

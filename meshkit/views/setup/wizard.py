@@ -20,7 +20,8 @@ from markupsafe import Markup
 
 from meshkit.errors import BadInput, MeshkitError
 from meshkit.meshes import registry
-from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, Stage, is_watched
+from meshkit.operations.setup.guide import Setup, SetupSnapshot
+from meshkit.operations.setup.stages import STAGES, Stage, is_watched
 from meshkit.views.live_box import LiveBox, alert, hint, set_html
 from meshkit.views.plan_html import no_plan_card, plan_card
 from meshkit.views.report import STYLE

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from meshkit.cluster.executor import Progress
 from meshkit.operations.pause_control import PauseControl
 from meshkit.operations.progress import Event, WatchStarted
-from meshkit.operations.setup.guide import is_watched
+from meshkit.operations.setup.stages import is_watched
 from meshkit.views.setup.setup_html import LOG_LINES, ProgressLine, clock, planned_lines
 
 if TYPE_CHECKING:

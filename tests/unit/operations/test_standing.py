@@ -13,8 +13,9 @@ from meshkit.intent.rules import Fault
 from meshkit.intent.security import Caller, MutualTLS
 from meshkit.intent.traffic import Route, Version
 from meshkit.operations.setup import status as standing
-from meshkit.operations.setup.guide import STAGES, Setup, SetupSnapshot, _next_mode, stage, stage_statuses
+from meshkit.operations.setup.guide import Setup, SetupSnapshot
 from meshkit.operations.setup.proposals import propose_access, propose_control_plane
+from meshkit.operations.setup.stages import STAGES, next_mode, stage, stage_statuses
 from meshkit.operations.setup.status import ClusterObservation
 from tests.unit.meshes.injected_objects import deployment, pod, webhook
 from tests.unit.operations.observations import (
@@ -66,14 +67,14 @@ class TestBothMeshes:
     def test_no_traffic_is_not_safe(self, mesh: str) -> None:
         quiet = sight(mesh, *meshed(mesh), seen=calls({}))
         assert [one.code for one in standing.readiness(quiet)] == ["MK1734"]
-        assert _next_mode(quiet) == "permissive"
+        assert next_mode(quiet) == "permissive"
 
     def test_unmeasured_is_not_safe(self, mesh: str) -> None:
-        assert _next_mode(sight(mesh, *meshed(mesh))) == "permissive"
+        assert next_mode(sight(mesh, *meshed(mesh))) == "permissive"
 
     def test_only_mutual_tls_is_ready_for_strict(self, mesh: str) -> None:
         ready = sight(mesh, *meshed(mesh), seen=calls({TLS: 500}))
-        assert _next_mode(ready) == "strict"
+        assert next_mode(ready) == "strict"
         assert standing.mutual_tls(ready).state == "ready"
 
     def test_a_plaintext_caller_is_named_by_its_missing_sidecar(self, mesh: str) -> None:
@@ -85,12 +86,12 @@ class TestBothMeshes:
         assert "0.8 req/s" in finding.message
         assert "shop/legacy-1" in finding.remedy
         assert standing.mutual_tls(seen).state == "attention"
-        assert _next_mode(seen) == "permissive"
+        assert next_mode(seen) == "permissive"
 
     def test_old_plain_text_is_told_but_does_not_bar_the_way(self, mesh: str) -> None:
         seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500}, {TLS: 900, PLAIN: 14}))
         assert [one.severity for one in standing.readiness(seen)] == ["info", "info"]
-        assert _next_mode(seen) == "strict"
+        assert next_mode(seen) == "strict"
 
     def test_sidecars_that_do_not_answer_are_told(self, mesh: str) -> None:
         seen = sight(mesh, *meshed(mesh), seen=calls({TLS: 500}, answered=1))

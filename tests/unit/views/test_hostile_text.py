@@ -18,7 +18,8 @@ from meshkit.facts import ClusterRef, Finding
 from meshkit.kube.steps import Step
 from meshkit.operations.health import Findings
 from meshkit.operations.plan import Plan
-from meshkit.operations.setup.guide import STAGES, SetupSnapshot
+from meshkit.operations.setup.guide import SetupSnapshot
+from meshkit.operations.setup.stages import STAGES
 from meshkit.operations.setup.status import ClusterObservation, StageStatus, Table
 from meshkit.operations.upgrade.report import UpgradeStatus
 from meshkit.operations.upgrade.state import Installed, NamespaceProgress

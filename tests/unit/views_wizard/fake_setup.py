@@ -13,7 +13,8 @@ from meshkit.facts import ClusterRef
 from meshkit.intent.base import Intent
 from meshkit.kube.steps import Step
 from meshkit.operations.plan import Plan
-from meshkit.operations.setup.guide import Setup, SetupSnapshot, stage_statuses
+from meshkit.operations.setup.guide import Setup, SetupSnapshot
+from meshkit.operations.setup.stages import stage_statuses
 from meshkit.operations.setup.status import ClusterObservation
 from tests.unit.meshes.injected_objects import deployment, pod, webhook
 from tests.unit.operations.observations import PLAIN, TLS, calls, meshed, sight

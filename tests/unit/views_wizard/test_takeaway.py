@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from meshkit.operations.setup.guide import STAGES
+from meshkit.operations.setup.stages import STAGES
 from meshkit.runbooks.catalogue import load_runbook, shipped_folder
 from meshkit.runbooks.parameters import convert_parameters
 from meshkit.views.setup.takeaway import CI_FILES, RUNBOOKS, runbook_commands, takeaway_card

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from meshkit.operations.setup.guide import STAGES, stage
+from meshkit.operations.setup.stages import STAGES, stage
 from meshkit.views.setup.wizard import SetupWizard
 from tests.unit.views_wizard.fake_setup import BARE, PLAINTEXT, FakeSetup
 
