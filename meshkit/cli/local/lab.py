@@ -76,20 +76,21 @@ def lab_command(no_browser: bool, no_sandbox: bool) -> int:
 
 
 def own_notebooks() -> Path:
-    """Return the folder of notebooks to open.
+    """Return the folder of notebooks to open: editable copies, so that running one changes no checkout.
 
-    This is the checkout's folder, or an editable copy of the installed notebooks.
+    A copy that is older than its notebook is replaced, and kept beside it as ``NAME.old.ipynb``.
     """
     from meshkit.runbooks.catalogue import shipped_folder
 
-    shipped = shipped_folder("notebooks")
-    if os.access(shipped, os.W_OK) and (shipped.parent / "pyproject.toml").exists():
-        return shipped
     own = home() / "notebooks"
     own.mkdir(parents=True, exist_ok=True)
-    for notebook in shipped.glob("*.ipynb"):
-        if not (own / notebook.name).exists():
-            shutil.copy(notebook, own)
+    for notebook in shipped_folder("notebooks").glob("*.ipynb"):
+        copy = own / notebook.name
+        if copy.exists():
+            if copy.stat().st_mtime >= notebook.stat().st_mtime:
+                continue
+            copy.replace(copy.with_suffix(".old.ipynb"))
+        shutil.copy(notebook, copy)
     return own
 
 

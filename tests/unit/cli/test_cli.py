@@ -149,6 +149,19 @@ def test_completion_offers_commands_and_runbooks() -> None:
     assert ended.stdout.strip() == "['install_control_plane']"
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_lines_for_completion_in_the_readme_load_it(shell: str) -> None:
+    from click.shell_completion import get_completion_class
+
+    from meshkit.cli.app import cli
+
+    variable = "_MESHKIT_COMPLETE"
+    assert f"{variable}={shell}_source meshkit" in (Path(__file__).parents[3] / "README.md").read_text()
+    made = get_completion_class(shell)
+    assert made is not None
+    assert made(cli, {}, "meshkit", variable).source_vars()["complete_var"] == variable
+
+
 RELEASE = """kind: Release
 name: web-v2
 namespace: shop

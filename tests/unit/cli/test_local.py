@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from meshkit.cli.app import cli
 from meshkit.cli.local import lab
 from meshkit.cli.local.lab import Lab
+from meshkit.runbooks.catalogue import shipped_folder
 from meshkit.sandbox import neighbours
 
 PROGRAMS = {
@@ -130,3 +131,23 @@ def test_lab_opens_a_private_file_so_that_no_command_line_has_the_token(
     assert "secret" not in address
     assert address == (tmp_path / "open.html").as_uri()
     assert "token=secret&amp;x=1" in (tmp_path / "open.html").read_text()
+
+
+def test_lab_opens_copies_so_that_a_notebook_that_is_run_changes_no_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MESHKIT_HOME", str(tmp_path))
+    shipped = shipped_folder("notebooks")
+    folder = lab.own_notebooks()
+    assert folder.is_relative_to(tmp_path)
+    assert {one.name for one in folder.iterdir()} == {one.name for one in shipped.glob("*.ipynb")}
+
+    copy = folder / lab.START
+    copy.write_text("edited")
+    lab.own_notebooks()
+    assert copy.read_text() == "edited"
+
+    os.utime(copy, (0, 0))  # as after an update of meshkit
+    lab.own_notebooks()
+    assert copy.read_text() == (shipped / lab.START).read_text()
+    assert copy.with_suffix(".old.ipynb").read_text() == "edited"
