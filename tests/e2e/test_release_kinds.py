@@ -19,7 +19,7 @@ from meshkit.cluster.connect import Cluster
 from meshkit.errors import UnsupportedByMesh
 from meshkit.intent.release import Margins, Release
 from meshkit.operations import shop
-from meshkit.operations.change import apply
+from meshkit.operations.change import apply, plan
 from meshkit.operations.release.evidence_bundle.bundle import release_evidence
 from meshkit.operations.release.evidence_bundle.verification import verify_evidence
 from meshkit.operations.release.plan import plan_release
@@ -31,6 +31,8 @@ from tests.e2e.releasing import Shop, shop_with_versions
 
 RPS, TESTER_RPS = 60.0, 20.0
 TESTER, HEADER = "tester", {"x-tester": "yes"}
+PICKER = "picker"
+"""A caller of stock."""
 
 
 class ShopWithTester(Shop):
@@ -81,24 +83,26 @@ class ShopWithTester(Shop):
 @pytest.fixture(scope="module", params=["istio", pytest.param("linkerd", marks=pytest.mark.soak)])
 def meshed(request: pytest.FixtureRequest) -> Iterator[ShopWithTester]:
     with shop_with_versions(str(request.param), RPS) as found:
-        _deploy_tester(found.cluster)
+        _deploy_caller(found.cluster, TESTER, HEADERS=json.dumps(HEADER))
         yield ShopWithTester(found.cluster, found.mesh, found.home)
 
 
-def _deploy_tester(cluster: Cluster) -> None:
+def _deploy_caller(cluster: Cluster, name: str, **env: str) -> None:
+    """A caller beside the shop's own, with other or more variables."""
     caller = next(
         obj
         for obj in shop.shop_objects(rps=TESTER_RPS)
         if obj["kind"] == "Deployment" and obj["metadata"]["name"] == shop.CLIENT
     )
-    labels = {"app": TESTER}
-    caller["metadata"] |= {"name": TESTER, "labels": labels}
+    labels = {"app": name}
+    caller["metadata"] |= {"name": name, "labels": labels}
     caller["spec"]["selector"]["matchLabels"] = labels
     caller["spec"]["template"]["metadata"]["labels"] = labels
-    header = {"name": "HEADERS", "value": json.dumps(HEADER)}
-    caller["spec"]["template"]["spec"]["containers"][0]["env"].append(header)
+    (container,) = caller["spec"]["template"]["spec"]["containers"]
+    kept = [each for each in container["env"] if each["name"] not in env]
+    container["env"] = [*kept, *({"name": key, "value": value} for key, value in env.items())]
     cluster.api.apply(caller)
-    shop.wait_for_shop(cluster, deployments=[("shop", TESTER)])
+    shop.wait_for_shop(cluster, deployments=[("shop", name)])
 
 
 @pytest.fixture
@@ -223,3 +227,99 @@ def test_blue_green_shifts_once_and_returns_at_once(v1_serves: ShopWithTester) -
         assert set(v1_serves.answered("client", since_s, time.time())) == {"v1"}
     finally:
         shop.set_behaviour(v1_serves.cluster, "v2", shop.GOOD)
+
+
+SLOW = shop.Behaviour(latency_ms=330.0, sigma=0.03)
+"""Every answer 300 ms late, and none of them a failure."""
+
+
+@pytest.fixture
+def stocked(v1_serves: ShopWithTester) -> Iterator[ShopWithTester]:
+    """The shop with a second version of stock, a route for both, and a caller of stock alone."""
+    cluster = v1_serves.cluster
+    objects = shop.shop_objects()
+    second = next(
+        obj for obj in objects if obj["metadata"]["name"] == "stock" and obj["kind"] == "Deployment"
+    )
+    labels = {"app": "stock", "version": "v2"}
+    second["metadata"] |= {"name": "stock-v2", "labels": labels}
+    second["spec"]["selector"]["matchLabels"] = second["spec"]["template"]["metadata"]["labels"] = labels
+    (container,) = second["spec"]["template"]["spec"]["containers"]
+    container["env"] = [
+        {**each, "value": "v2"} if each["name"] == "VERSION" else each for each in container["env"]
+    ]
+    cluster.api.apply(second)
+    shop.wait_for_shop(cluster, deployments=[("shop", "stock-v2")])
+    route = shop.shop_route("v1", "v2").model_copy(update={"service": "stock"})
+    apply(plan([route], cluster, mesh=v1_serves.mesh), cluster)
+    _deploy_caller(cluster, PICKER, TARGET="http://stock.shop:8080/", PATHS=json.dumps({"/": 1}))
+    yield v1_serves
+    for name in (PICKER, "stock-v2"):
+        cluster.api.delete(shop.DEPLOYMENT, name, "shop")
+
+
+def _train(meshed: ShopWithTester, stable: str, canary: str) -> mk.ReleaseTrain:
+    releases = [
+        meshed.release(stable, canary, steps=(10, 50, 100)).model_copy(
+            update={"service": service, "name": f"{service}-{time.monotonic_ns()}"}
+        )
+        for service in ("stock", "web")
+    ]
+    return mk.ReleaseTrain(name=f"train-{time.monotonic_ns()}", releases=releases)
+
+
+def _answers(meshed: ShopWithTester, caller: str, since_s: float, version: str) -> list[float]:
+    """When the requests were due that a version answered."""
+    ledger = shop.read_ledger(meshed.cluster, since_s, time.time() - 0.5, caller=("shop", caller))
+    assert ledger.failed == 0, caller
+    rows = zip(ledger.scheduled_s, ledger.version, strict=True)
+    return [at_s for at_s, answered in rows if answered == version]
+
+
+@pytest.mark.soak
+def test_a_train_shifts_its_services_in_order_and_gives_all_of_them_back(stocked: ShopWithTester) -> None:
+    """Judged by the callers of both services: stock leads at the first share and at the last one."""
+    cluster = stocked.cluster
+    for _ in range(3):
+        began_s = time.time()
+        outcome = apply(mk.plan_train(_train(stocked, "v1", "v2"), cluster, mesh=stocked.mesh), cluster)
+        if outcome.result == "promoted" or not had_no_cpu(cluster, "v2", "v1", began_s):
+            break
+    assert outcome.result == "promoted", outcome.sentences
+    moved = sorted(
+        (event.at_s, member.release.service)
+        for member in outcome.state.members
+        for event in member.events
+        if event.kind == "weights"
+    )
+    assert [service for _, service in moved] == ["stock", "web"] * 3
+    time.sleep(1)
+    began_s = outcome.state.started_s
+    assert min(_answers(stocked, PICKER, began_s, "v2")) < min(_answers(stocked, "client", began_s, "v2"))
+    assert max(_answers(stocked, PICKER, began_s, "v1")) < max(_answers(stocked, "client", began_s, "v1"))
+
+    steps: dict[str, int] = {}
+
+    def decay(event: Any) -> None:
+        steps[event.state.release.service] = event.state.step
+        if list(steps.values()) == [0, 0]:
+            shop.set_behaviour(cluster, "v1", SLOW)
+
+    try:
+        back = mk.plan_train(_train(stocked, "v2", "v1"), cluster, mesh=stocked.mesh)
+        outcome = apply(back, cluster, progress=decay)
+        assert outcome.result == "rolled_back", outcome.sentences
+        stock, web = outcome.state.members
+        assert (stock.result, web.result) == ("rolled_back", "rolled_back")
+        assert (web.ended_s or 0.0) <= (stock.ended_s or 0.0)
+        time.sleep(2)
+        since_s = time.time()
+        time.sleep(2)
+        for caller in (PICKER, "client"):
+            assert _answers(stocked, caller, outcome.state.started_s, "v1"), "the bad version had its share"
+            assert not _answers(stocked, caller, since_s, "v1")
+        for member in outcome.state.members:
+            found = verify_evidence(release_evidence(member.release.name, cluster), cluster)
+            assert found.intact, found
+    finally:
+        shop.set_behaviour(cluster, "v1", shop.GOOD)
