@@ -139,7 +139,7 @@ FASTER = {
         "errors 0.1 to 1 %": 3.0,
         "errors 1 to 5 %": 3.0,
         "p99 +20 %": 1.5,
-        "p50 +10 %": 2.5,
+        "p50 +10 %": 2.0,
         "drift +1 % a minute": 1.35,
     },
     ("1000 rps, 10 % canary", "kayenta 1m"): {
@@ -148,7 +148,7 @@ FASTER = {
         "errors 1 to 5 %": 5.0,
         "p99 +20 %": 5.0,
         "p50 +10 %": 5.0,
-        "drift +1 % a minute": 2.0,
+        "drift +1 % a minute": 1.7,
     },
     ("100 rps, 10 % canary", "flagger"): {
         "errors 0.1 to 1 %": 5.0,
