@@ -260,7 +260,7 @@ def stocked(v1_serves: ShopWithTester) -> Iterator[ShopWithTester]:
 
 def _train(meshed: ShopWithTester, stable: str, canary: str) -> mk.ReleaseTrain:
     releases = [
-        meshed.release(stable, canary, steps=(10, 50, 100)).model_copy(
+        meshed.release(stable, canary, steps=(10, 50, 100), deadline_s=300).model_copy(
             update={"service": service, "name": f"{service}-{time.monotonic_ns()}"}
         )
         for service in ("stock", "web")
