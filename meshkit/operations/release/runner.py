@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from meshkit.errors import BadInput, BrokenJournal, Conflict, RolledBack, Undecided, UnknownName
 from meshkit.facts import ClusterRef
@@ -31,12 +31,15 @@ Result = Literal["promoted", "rolled_back", "undecided"]
 LEASE_S = 15.0
 """How long a runner may fail to renew its lock before another may take over; at least three iterations."""
 
-EXIT_CODES: dict[Result, int] = {"promoted": 0, "rolled_back": 1, "undecided": 3}
+_EXIT_CODES: dict[Result, int] = {"promoted": 0, "rolled_back": 1, "undecided": 3}
+
+
+State = TypeVar("State")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The result of a release; ``sentences`` explain it, the most important first.
+class Ending(Generic[State]):
+    """The result of what was released; ``sentences`` explain it, the most important first.
 
     ``change_id`` is the id of its journal.
     """
@@ -44,7 +47,7 @@ class Outcome:
     result: Result
     change_id: str
     sentences: tuple[str, ...]
-    state: ReleaseState
+    state: State
     cluster: ClusterRef
 
     def __str__(self) -> str:
@@ -59,7 +62,12 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """0 promoted, 1 rolled back, 3 undecided."""
-        return EXIT_CODES[self.result]
+        return _EXIT_CODES[self.result]
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome(Ending[ReleaseState]):
+    """The result of a release."""
 
     def require_promoted(self) -> None:
         """Raise ``RolledBack`` or ``Undecided``, with the reasons, unless the canary was promoted."""

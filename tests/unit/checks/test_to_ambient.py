@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from meshkit.cli.app import main
 from meshkit.errors import BadInput, UnknownName
 from meshkit.facts import Snapshot
 from meshkit.meshes.istio.checks.migration import run as migration
 from meshkit.meshes.view import View
 from meshkit.operations.health import check
+from tests.unit.command_line import run
 
 SHOP = """
 apiVersion: v1
@@ -198,14 +198,6 @@ def test_workloads_that_need_a_decision_are_named(
 ) -> None:
     seen = [row for row in found(tmp_path, SHOP, workload(template)) if row != RESTART]
     assert seen == [(code, severity, "Deployment shop/it") for code, severity in codes]
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    code = ended.value.code
-    assert isinstance(code, int)
-    return code
 
 
 def istiod(**settings: str) -> dict[str, Any]:

@@ -11,17 +11,9 @@ import click
 import pytest
 import yaml
 
-from meshkit.cli import main
 from meshkit.cli.app import cli
 from meshkit.cli.output import ClusterChoice, cluster_options
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    code = ended.value.code
-    assert isinstance(code, int)
-    return code
+from tests.unit.command_line import run
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["runbook", "list"], ["doctor"]])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from meshkit.cli import main
 from meshkit.cli.releases import drawing
 from meshkit.cluster import connect as connecting
 from meshkit.cluster.lock import Lock
 from meshkit.facts import Coverage
 from meshkit.views.release import release_html
+from tests.unit.command_line import run
 from tests.unit.release.stage import Stage
 
 
@@ -29,13 +29,6 @@ def file(tmp_path: Path, stage: Stage) -> str:
     path = tmp_path / "release.yaml"
     path.write_text(json.dumps({"kind": "Release", **stage.release.model_dump(mode="json")}))
     return str(path)
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def test_a_command_without_a_runner_is_stored_and_says_what_to_do(

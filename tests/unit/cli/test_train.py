@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from meshkit.cli import main
 from meshkit.cluster import connect as connecting
 from meshkit.intent.document import dump_intents
+from tests.unit.command_line import run
 from tests.unit.release.train_stage import TrainStage
 
 
@@ -25,13 +25,6 @@ def file(tmp_path: Path, stage: TrainStage) -> str:
     path = tmp_path / "train.yaml"
     path.write_text(dump_intents(stage.train))
     return str(path)
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def test_a_train_is_run_and_shown_with_its_releases(

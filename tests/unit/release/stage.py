@@ -82,18 +82,25 @@ class Stage:
 
     def run_until_killed(self, when: Callable[[ReleaseState], bool]) -> ReleaseState:
         """Kill the runner at the first look that fits; returns what it left in the journal."""
-
-        def kill(state: ReleaseState) -> None:
-            if when(state):
-                raise Killed
-
-        with pytest.raises(Killed):
-            self.run(kill)
+        until_killed(self.run, when)
         return self.state
 
     @property
     def state(self) -> ReleaseState:
         return release_state(self.release.name, self.cluster)
+
+
+def until_killed(
+    run: Callable[[Callable[[ReleaseState], None]], Any], when: Callable[[ReleaseState], bool]
+) -> None:
+    """Run, and kill the process at the first look that fits."""
+
+    def kill(state: ReleaseState) -> None:
+        if when(state):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(kill)
 
 
 def ready_pod(version: str) -> dict[str, Any]:

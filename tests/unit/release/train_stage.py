@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-import pytest
-
 from meshkit.cluster.connect import Cluster
 from meshkit.intent.release import Margins
 from meshkit.intent.train import ReleaseTrain
@@ -18,7 +16,7 @@ from meshkit.operations.release.train.plan import TrainOutcome, plan_train
 from meshkit.operations.release.train.state import TrainState, train_state
 from meshkit.testing import Behaviour, ScriptedObserver
 from tests.unit.release.fake_api import FakeCluster
-from tests.unit.release.stage import GOOD, Killed, Stage
+from tests.unit.release.stage import GOOD, Stage, until_killed
 
 NAME, SERVICES = "shop-v2", ("stock", "web")
 
@@ -88,12 +86,7 @@ class TrainStage:
             self.fake.api.json_patch = real  # type: ignore[method-assign]
 
     def run_until_killed(self, when: Callable[[ReleaseState], bool]) -> TrainState:
-        def kill(state: ReleaseState) -> None:
-            if when(state):
-                raise Killed
-
-        with pytest.raises(Killed):
-            self.run(kill)
+        until_killed(self.run, when)
         return self.state
 
     @property

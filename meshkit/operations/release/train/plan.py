@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, Conflict
 from meshkit.facts import ClusterRef
-from meshkit.operations.plan import outcome, pending
+from meshkit.operations.plan import pending
 from meshkit.operations.progress import OnEvent, ReleaseLooked, noop
 from meshkit.operations.release import rights
 from meshkit.operations.release.commands import TRAIN_BEGIN, Mailbox, MemberMailbox, TrainMailbox, members_in
 from meshkit.operations.release.plan import ReleasePlan, plan_member
-from meshkit.operations.release.runner import EXIT_CODES, hold_lock, lock_name
+from meshkit.operations.release.runner import Ending, hold_lock, lock_name
 from meshkit.operations.release.train.state import Decision, TrainState, running_train, train_state
 
 if TYPE_CHECKING:
@@ -27,36 +27,16 @@ if TYPE_CHECKING:
     from meshkit.operations.clock import Clock
     from meshkit.operations.release.running.loop import Runner
     from meshkit.operations.release.running.permission import Permission
-    from meshkit.operations.release.state.model import Ended, ReleaseState
+    from meshkit.operations.release.state.model import ReleaseState
     from meshkit.operations.release.train.records import TrainRecords
 
 Locks = Mapping[str, "Lock"]
 """The lock of each release, by its name."""
 
 
-@dataclass(frozen=True)
-class TrainOutcome:
-    """The result of a train; ``sentences`` explain it, the most important first."""
-
-    result: Ended
-    change_id: str
-    sentences: tuple[str, ...]
-    state: TrainState
-    cluster: ClusterRef
-
-    def __str__(self) -> str:
-        return f"{self.result.replace('_', ' ')} on cluster {self.cluster}: {' '.join(self.sentences)}"
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return outcome(str(self))
-
-    @property
-    def exit_code(self) -> int:
-        """0 promoted, 1 rolled back, 3 undecided."""
-        return EXIT_CODES[self.result]
+@dataclass(frozen=True, repr=False)
+class TrainOutcome(Ending[TrainState]):
+    """The result of a train."""
 
 
 @dataclass(frozen=True)
