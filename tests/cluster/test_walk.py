@@ -13,7 +13,6 @@ import time
 import pytest
 
 from meshkit.errors import ChangeFailed
-from meshkit.facts import Kind, Object
 from meshkit.intent.injection import Injection
 from meshkit.intent.security import Access, Caller, MutualTLS
 from meshkit.operations import change
@@ -40,9 +39,9 @@ from tests.cluster.walk import (
     statuses,
     versions,
 )
+from tests.jobs import JOB, is_complete
 
 RPS = 60.0
-JOB = Kind("batch/v1", "Job")
 
 
 def test_the_shop_is_served_from_every_zone(walk: Walk) -> None:
@@ -213,7 +212,7 @@ def test_a_job_promotes_a_good_release_without_a_failed_request_and_it_is_undone
     walk.wait_for(lambda seen: set(seen) == {(200, "v2")})
     released, jobs = (each.id for each in history(walk.cluster)[:2])
     for job in walk.cluster.api.list(JOB, "meshkit-system"):
-        walk.cluster.api.wait(JOB, job["metadata"]["name"], "meshkit-system", complete, 60, "complete")
+        walk.cluster.api.wait(JOB, job["metadata"]["name"], "meshkit-system", is_complete, 60, "complete")
     walk.meshkit("undo", released)
     walk.meshkit("undo", jobs)
     assert walk.cluster.api.list(JOB, "meshkit-system") == []
@@ -221,11 +220,6 @@ def test_a_job_promotes_a_good_release_without_a_failed_request_and_it_is_undone
     seen = walk.requests(since_s, time.time() - 1)
     assert failed(seen) == 0
     assert versions(seen) == {"v1", "v2"}
-
-
-def complete(job: Object | None) -> bool:
-    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
-    return any((each["type"], each["status"]) == ("Complete", "True") for each in conditions)
 
 
 def test_a_bad_release_is_rolled_back(walk: Walk) -> None:

@@ -24,9 +24,9 @@ from meshkit.operations.release.unattended.job import plan_in_cluster, wait_unti
 from meshkit.operations.undo import undo
 from tests.e2e.ledgers import had_no_cpu
 from tests.e2e.releasing import Shop, shop_with_versions
+from tests.jobs import JOB, is_complete
 
 RPS = 100.0
-JOB = Kind("batch/v1", "Job")
 
 
 @pytest.fixture(scope="module", params=[pytest.param("istio", marks=pytest.mark.soak), "linkerd"])
@@ -168,7 +168,7 @@ def test_a_job_releases_and_its_guardian_takes_back_what_nobody_runs(v1_serves: 
     if not had_no_cpu(cluster, "v2", "v1", state.started_s):
         assert state.status == "promoted", state.sentences
     for name in made.jobs:
-        cluster.api.wait(JOB, name, "meshkit-system", _is_complete, 60, "complete")
+        cluster.api.wait(JOB, name, "meshkit-system", is_complete, 60, "complete")
     undo(change.id, cluster)
     assert cluster.api.list(JOB, "meshkit-system") == []
     v1_serves.send_all_to("v1")
@@ -191,8 +191,3 @@ def _ended(meshed: Shop, release: Release) -> ReleaseState:
         assert time.monotonic() < until_s, state
         time.sleep(1)
     return state
-
-
-def _is_complete(job: dict[str, Any] | None) -> bool:
-    conditions = ((job or {}).get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Complete" and each["status"] == "True" for each in conditions)

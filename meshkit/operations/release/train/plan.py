@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshkit.errors import BadInput, Conflict
@@ -256,8 +256,7 @@ def run_train(
             permission=permission,
         )
 
-    runner = TrainRunner(train, members, make, records=records, clock=clock, decision=decision)
-    runner.run()
-    state = replace(train_state(train.name, cluster), members=runner.members)
+    TrainRunner(train, members, make, records=records, clock=clock, decision=decision).run()
+    state = train_state(train.name, cluster)
     assert state.result is not None
     return TrainOutcome(state.result, state.change_id, state.sentences, state, cluster.ref)
