@@ -259,8 +259,10 @@ def stocked(v1_serves: ShopWithTester) -> Iterator[ShopWithTester]:
 
 
 def _train(meshed: ShopWithTester, stable: str, canary: str) -> mk.ReleaseTrain:
+    # Stock answers in 4 ms, where Istio's buckets are too wide for the margins of the other tests.
+    margins = Margins(error_points=5, p50_percent=2000, p90_percent=2000, p99_percent=2000)
     releases = [
-        meshed.release(stable, canary, steps=(10, 50, 100), deadline_s=300).model_copy(
+        meshed.release(stable, canary, steps=(10, 50, 100), margins=margins, deadline_s=300).model_copy(
             update={"service": service, "name": f"{service}-{time.monotonic_ns()}"}
         )
         for service in ("stock", "web")
