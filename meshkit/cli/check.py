@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from meshkit.cli.output import ClusterChoice, cluster_options, files_option, json_option, mesh_option, show
+from meshkit.cli.output import (
+    SECONDS,
+    ClusterChoice,
+    cluster_options,
+    files_option,
+    json_option,
+    mesh_option,
+    show,
+)
 from meshkit.errors import WarningsFound
 
 _ALL = "*"
@@ -33,7 +41,7 @@ _ALL = "*"
 @click.option(
     "--traffic",
     "traffic_s",
-    type=float,
+    type=SECONDS,
     metavar="SECONDS",
     help="Read the requests of so many seconds too, and hold retries, limits and timeouts against them.",
 )

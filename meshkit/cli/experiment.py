@@ -7,7 +7,16 @@ from dataclasses import asdict
 import click
 
 from meshkit.cli.groups import CommandGroup
-from meshkit.cli.output import AGAIN, ClusterChoice, changing, cluster_options, columns, json_option, show
+from meshkit.cli.output import (
+    AGAIN,
+    ClusterChoice,
+    Number,
+    changing,
+    cluster_options,
+    columns,
+    json_option,
+    show,
+)
 
 
 @click.group("experiment", cls=CommandGroup)
@@ -66,7 +75,13 @@ def stop_command(experiment_id: str, why: str, choice: ClusterChoice, as_json: b
 @experiment_group.command("compare")
 @click.argument("first")
 @click.argument("others", nargs=-1, required=True)
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of each interval.")
+@click.option(
+    "--confidence",
+    type=Number(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of each interval.",
+)
 @json_option
 def compare_command(first: str, others: tuple[str, ...], confidence: float, as_json: bool) -> None:
     """Compare recorded experiments with the first, version by version, with intervals.

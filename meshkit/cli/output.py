@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,24 @@ AFTER_CTRL_C = (
     "'meshkit history' lists it as open, and 'meshkit undo ID' restores what it replaced."
 )
 AGAIN = "Run the same command again to complete it."
+MOST_SECONDS = 366 * 86_400.0
+"""The longest time for which a command waits: a year."""
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Number(click.FloatRange):
+    """A number of an option, within bounds: neither infinite nor NaN, which Python reads too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number that was given, or the refusal of anything else."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+SECONDS = Number(0, MOST_SECONDS)
+"""How long a command counts or watches."""
 
 
 def json_option(command: F) -> F:

@@ -13,6 +13,7 @@ from meshkit.cli.changes import progress
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     AGAIN,
+    SECONDS,
     ClusterChoice,
     changing,
     cluster_options,
@@ -99,7 +100,12 @@ def _intent_options(command: F) -> F:
 @_NAMESPACE
 @mesh_option
 @click.option(
-    "--window", "window_s", default=3.0, show_default=True, help="Seconds over which calls are counted."
+    "--window",
+    "window_s",
+    type=SECONDS,
+    default=3.0,
+    show_default=True,
+    help="Seconds over which calls are counted.",
 )
 @cluster_options
 @json_option

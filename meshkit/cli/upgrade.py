@@ -12,6 +12,7 @@ from meshkit.cli.changes import progress, show_plan
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     AGAIN,
+    SECONDS,
     ClusterChoice,
     changing,
     cluster_options,
@@ -103,7 +104,11 @@ def status_command(as_json: bool, **target: Any) -> None:
     "--at-once", default=1, show_default=True, help="Number of workloads restarted at the same time."
 )
 @click.option(
-    "--watch-s", default=10.0, show_default=True, help="Seconds for which calls are counted after each wave."
+    "--watch-s",
+    type=SECONDS,
+    default=10.0,
+    show_default=True,
+    help="Seconds for which calls are counted after each wave.",
 )
 @click.option("--force", is_flag=True, help="Continue without judgement when no calls are seen.")
 @click.option("--retire", is_flag=True, help="Remove the old control plane at the end.")

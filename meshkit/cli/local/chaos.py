@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from meshkit.cli.groups import CommandGroup
-from meshkit.cli.output import json_option, show
+from meshkit.cli.output import Number, json_option, show
 from meshkit.errors import BadInput
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ def kill_zone_command(zone: str, as_json: bool) -> None:
 
 @chaos_group.command("slow")
 @click.argument("workload", metavar="NAMESPACE/WORKLOAD")
-@click.option("--ms", "latency_ms", type=click.FloatRange(0, 60_000), required=True, help="Median latency.")
+@click.option("--ms", "latency_ms", type=Number(0, 60_000), required=True, help="Median latency.")
 @click.option(
     "--errors",
     "error_percent",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     help="Percentage of requests answered with 500.",
 )
 @json_option

@@ -10,7 +10,7 @@ import click
 
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.local.chaos import chaos_group
-from meshkit.cli.output import echo, json_option, show
+from meshkit.cli.output import Number, echo, json_option, show
 
 if TYPE_CHECKING:
     from meshkit.sandbox.lifecycle import Status
@@ -63,7 +63,7 @@ def down_command(as_json: bool) -> None:
 @click.option(
     "--window",
     "window_s",
-    type=click.FloatRange(0.5, 60),
+    type=Number(0.5, 60),
     default=2.0,
     show_default=True,
     help="Seconds over which requests are counted.",
@@ -115,7 +115,7 @@ def shop_command(unmeshed: bool, as_json: bool) -> None:
 
 
 @sandbox_group.command("load")
-@click.option("--rps", type=click.FloatRange(0), required=True, help="Requests a second.")
+@click.option("--rps", type=Number(0), required=True, help="Requests a second.")
 @json_option
 def load_command(rps: float, as_json: bool) -> None:
     """Change the request rate of the demo shop's caller.

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from meshkit.operations.release.state.model import ReleaseState
 
 FILE = "YAML file with one document of kind Release, or ReleaseTrain."
+RELEASE_FILE = "YAML file with one document of kind Release."
 _EVERY_S = 2.0
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,6 +12,7 @@ from meshkit.cli.changes import progress, show_or_apply, show_plan, take_fields_
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
     ClusterChoice,
+    Number,
     changing,
     cluster_options,
     columns,
@@ -26,6 +27,7 @@ from meshkit.cli.releases.approve import approve_command
 from meshkit.cli.releases.control import (
     COMMANDS,
     FILE,
+    RELEASE_FILE,
     load_release,
     load_released,
     released_to_run,
@@ -193,9 +195,9 @@ for _each in (*COMMANDS, approve_command, guard_command):
 
 
 @release_group.command("forecast")
-@file_option(FILE)
+@file_option(RELEASE_FILE)
 @mesh_option
-@click.option("--rps", type=click.FloatRange(min=0, min_open=True), help="Requests per second to assume.")
+@click.option("--rps", type=Number(0, min_open=True), help="Requests per second to assume.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if the forecast has warnings.")
 @_prometheus_option
 @cluster_options
@@ -212,9 +214,10 @@ def forecast_command(
     """Forecast how long a release takes at the current traffic, and whether it can pass and fail as written.
 
     The traffic is measured in the cluster for up to 15 seconds, or with Prometheus for a minute. With --rps
-    and without a cluster, the forecast assumes a typical service. The command changes nothing. Exit code 0;
-    1 if the release cannot pass as written, for a reason that is shown; with --strict, 5 if there are
-    warnings.
+    and without a cluster, the forecast assumes a typical service, and latency buckets that carry the
+    release's margins; whether those of the mesh do shows only with a cluster. The command changes nothing.
+    Exit code 0; 1 if the release cannot pass as written, for a reason that is shown; with --strict, 5 if
+    there are warnings.
 
     Example: meshkit release forecast -f release.yaml --rps 50
     """
@@ -229,6 +232,7 @@ def forecast_command(
             raise
         cluster = None
         echo(f"The forecast assumes a typical service: {problem.message}", err=True)
+        echo("It assumes latency buckets that carry the margins, too; those of the mesh may not.", err=True)
         forecast = forecast_release(release, mesh=mesh, rps=rps)
     where = cluster.ref if cluster else None
     show(_facts(forecast, where), _text(forecast, release, where), as_json=as_json)
@@ -238,7 +242,7 @@ def forecast_command(
 
 
 @release_group.command("buckets")
-@file_option(FILE)
+@file_option(RELEASE_FILE)
 @mesh_option
 @click.option("--apply", "applied", is_flag=True, help="Carry the plan out, after a confirmation.")
 @click.option("--yes", is_flag=True, help="Do not ask after showing the plan.")

@@ -9,6 +9,7 @@ import click
 from meshkit.cli.changes import progress, show_change, show_plan
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
+    SECONDS,
     ClusterChoice,
     changing,
     cluster_options,
@@ -47,6 +48,7 @@ def access_group() -> None:
 @click.option(
     "--window",
     "window_s",
+    type=SECONDS,
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -79,7 +81,13 @@ def propose_command(
 @access_group.command("denials")
 @_NAMESPACE
 @click.option(
-    "--for", "for_s", default=60.0, show_default=True, metavar="SECONDS", help="How long calls are counted."
+    "--for",
+    "for_s",
+    type=SECONDS,
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long calls are counted.",
 )
 @mesh_option
 @cluster_options
@@ -107,6 +115,7 @@ def denials_command(
 @click.option(
     "--watch",
     "watch_s",
+    type=SECONDS,
     default=30.0,
     show_default=True,
     metavar="SECONDS",

@@ -9,6 +9,7 @@ import click
 from meshkit.cli.changes import progress, show_plan
 from meshkit.cli.groups import CommandGroup
 from meshkit.cli.output import (
+    SECONDS,
     ClusterChoice,
     changing,
     cluster_options,
@@ -57,7 +58,11 @@ def status_command(mesh: str | None, namespace: str, choice: ClusterChoice, as_j
     "--at-once", default=1, show_default=True, help="Number of workloads restarted at the same time."
 )
 @click.option(
-    "--watch-s", default=10.0, show_default=True, help="Seconds for which calls are counted after each wave."
+    "--watch-s",
+    type=SECONDS,
+    default=10.0,
+    show_default=True,
+    help="Seconds for which calls are counted after each wave.",
 )
 @click.option("--force", is_flag=True, help="Continue without judgement when no calls are seen.")
 @click.option("--dry-run", is_flag=True, help="Show only the next of the four changes. Exit code 5.")

@@ -11,7 +11,7 @@ from meshkit import settings
 from meshkit.decide.baseline import MARGIN_QUANTILES, Baseline
 from meshkit.decide.margins import percents
 from meshkit.decide.plan import ReleaseForecast, release_forecast
-from meshkit.errors import NoData
+from meshkit.errors import BadInput, NoData
 from meshkit.facts import ArmCounts
 from meshkit.observe.counters import Counters, Observer, window
 
@@ -28,6 +28,8 @@ ENOUGH_REQUESTS = 400
 """So many requests tell the rate to about 5 %, which is enough for a forecast; the measurement then ends."""
 SCRAPED_S = 60.0
 """How long it is measured from Prometheus, whose counters change only at a scrape, usually every 15 s."""
+MOST_RPS = 1e6
+"""More requests a second than any service gets that a release shifts."""
 ASSUMED_ERROR_SHARE, ASSUMED_P50_MS, ASSUMED_SIGMA = 0.001, 60.0, 0.6
 """The service to assume if none can be measured: 0.1 % failures, lognormal latencies, p99 of 242 ms."""
 
@@ -48,7 +50,7 @@ def forecast_release(
     until it has answered ENOUGH_REQUESTS, at most for MEASURED_S seconds, or for SCRAPED_S with Prometheus.
     ``rps`` replaces the measured requests per second; without a cluster it describes a typical service.
     ``prometheus`` is the URL of the Prometheus to query, as in ``plan_release``. Raises ``NoData`` if the
-    traffic is unknown.
+    traffic is unknown, and ``BadInput`` for an ``rps`` that is no rate.
     """
     from meshkit.observe.source import observer as observer_of
     from meshkit.operations.clock import SystemClock
@@ -56,6 +58,9 @@ def forecast_release(
     from meshkit.operations.which_mesh import mesh_of, named_mesh
 
     named_mesh(mesh)
+    if rps is not None and not 0 < rps <= MOST_RPS:
+        remedy = "Give the requests that the service gets in a second, or leave it out to measure them."
+        raise BadInput("rps", f"{rps!r} is not a number above 0 and up to {MOST_RPS:,.0f}.", remedy=remedy)
     if cluster is None:
         if not rps:
             raise NoData("Without a cluster the traffic is unknown.", remedy="Give --rps.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -317,3 +318,26 @@ def test_no_placeholder_is_listed_for_a_command_that_is_missing(
     assert "No such command 'audit'" in capsys.readouterr().err
     assert run("--help") == 0
     assert "audit" not in capsys.readouterr().out
+
+
+def number_options() -> Iterator[tuple[str, click.Parameter]]:
+    """Every option of every command that takes a number with a fraction."""
+    todo: list[tuple[str, click.Command]] = [("meshkit", cli)]
+    while todo:
+        name, command = todo.pop()
+        if isinstance(command, click.Group):
+            todo += [(f"{name} {each}", found) for each, found in command.commands.items()]
+        yield from (
+            (f"{name} {each.opts[0]}", each)
+            for each in command.params
+            if isinstance(each.type, click.types.FloatParamType)
+        )
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", "1e400"])
+def test_no_option_takes_what_is_no_number(text: str) -> None:
+    options = list(number_options())
+    assert len(options) > 10
+    for _, option in options:
+        with pytest.raises(click.BadParameter):
+            option.type.convert(text, option, None)

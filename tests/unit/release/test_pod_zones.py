@@ -10,6 +10,7 @@ from meshkit.decide.pods import Placement
 from meshkit.errors import Rejected
 from meshkit.facts import ArmCounts, Kind, Samples
 from meshkit.operations.release.running.pod_zones import PodZones
+from meshkit.operations.rights.roles import role_objects
 from tests.unit.release.stage import Stage
 
 NODES = {"n1": "a", "n2": "b"}
@@ -59,10 +60,12 @@ def test_the_cluster_is_asked_about_new_pods_only(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(api, "list", counted)
     for _ in range(3):
         zones.of(samples("v1x", "v2x", "v1gone"))
-    assert asked == ["Pod", "Pod"]
+    assert asked == ["Pod", "Pod", "Node"]
 
 
-def test_nodes_that_may_not_be_read_leave_zones_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_right_to_list_nodes_is_enough_and_the_role_for_releases_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage()
     zones, api = zones_of(stage, v1x="n1", v2x="n2"), stage.fake.api
     getting = api.get
@@ -73,5 +76,21 @@ def test_nodes_that_may_not_be_read_leave_zones_unknown(monkeypatch: pytest.Monk
         return getting(kind, *name, **where)
 
     monkeypatch.setattr(api, "get", denied)
+    assert zones.of(samples("v1x", "v2x")).zones == {"v1x": "a", "v2x": "b"}
+    rules = [rule for role in role_objects("release", "istio") for rule in role.get("rules") or ()]
+    assert any("nodes" in rule["resources"] and "list" in rule["verbs"] for rule in rules)
+
+
+def test_nodes_that_may_not_be_read_leave_zones_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    zones, api = zones_of(stage, v1x="n1", v2x="n2"), stage.fake.api
+    listing = api.list
+
+    def denied(kind: Kind, *where: Any, **selected: Any) -> list[dict[str, Any]]:
+        if kind.kind == "Node":
+            raise Rejected("nodes are forbidden", remedy="", status=403)
+        return listing(kind, *where, **selected)
+
+    monkeypatch.setattr(api, "list", denied)
     assert zones.of(samples("v1x", "v2x")).zones == {}
     assert zones.placement() == Placement({"": 1}, {"": 1})

@@ -61,10 +61,15 @@ class PodZones:
     def _zone_of(self, pod: Object) -> str:
         node = str((pod.get("spec") or {}).get("nodeName") or "")
         if node and node not in self._of_node:
-            try:
-                self._of_node[node] = labels(self._cluster.api.get(NODE, node) or {}).get(ZONE, "")
-            except ClusterError as error:
-                if error.status != FORBIDDEN:
-                    raise
-                self._of_node[node] = ""
+            self._of_node = {**self._of_node, node: "", **self._zones()}
         return self._of_node.get(node, "")
+
+    def _zones(self) -> dict[str, str]:
+        """The zone of every node; none if nodes may not be listed, as the role for releases may."""
+        try:
+            nodes = self._cluster.api.list(NODE)
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+            return {}
+        return {each["metadata"]["name"]: labels(each).get(ZONE, "") for each in nodes}
