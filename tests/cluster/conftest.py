@@ -14,7 +14,7 @@ from meshkit.cluster.connect import Cluster, connect
 from tests.cluster import needs
 from tests.cluster.start import Started, running_cluster
 from tests.cluster.walk import Walk
-from tests.conformance.page import CLUSTER, Page
+from tests.conformance.page import CLUSTER, Page, runs_all
 
 TIMEOUT_S = 420
 """The time limit of one test with its fixtures, on a slow machine; the first one starts the cluster."""
@@ -84,7 +84,7 @@ def pytest_runtest_makereport(
 
 def pytest_configure(config: pytest.Config) -> None:
     whole = set(config.args) >= set(CLUSTER)
-    if config.option.markexpr == "cluster" and whole and not config.option.keyword:
+    if whole and runs_all(config, "cluster"):
         config.pluginmanager.register(Page(CLUSTER), "page")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.fixtures import part, real_cluster
-from tests.conformance.page import SUITE, Page
+from tests.conformance.page import SUITE, Page, runs_all
 
 __all__ = ["part", "real_cluster"]
 
@@ -34,5 +34,5 @@ def pytest_runtest_makereport(
 
 def pytest_configure(config: pytest.Config) -> None:
     whole = set(config.args) >= set(SUITE) or set(config.args) <= set(config.getini("testpaths"))
-    if config.option.markexpr == "conformance" and whole and not config.option.keyword:
+    if whole and runs_all(config, "conformance"):
         config.pluginmanager.register(Page(SUITE))

@@ -53,6 +53,12 @@ them run, their skip and the run's last line say why: no root, no mount or netwo
 """
 
 
+def runs_all(config: pytest.Config, marker: str) -> bool:
+    """Whether a run selects by this marker alone: not by names, and not what failed before."""
+    option = config.option
+    return option.markexpr == marker and not option.keyword and not option.lf
+
+
 class Page:
     """A pytest plugin that keeps what each test did and writes it at the end."""
 

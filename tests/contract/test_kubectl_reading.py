@@ -116,6 +116,7 @@ def test_describe_tells_of_nodes_namespaces_and_limits(kubectl: Kubectl) -> None
     described = kubectl("describe", "node", node)
     assert "topology.kubernetes.io/zone" in described
     kubectl("create", "quota", "q", "--hard=pods=5")
+    kubectl("wait", "--for=jsonpath={.status.hard.pods}=5", "resourcequota/q", WITHIN)
     assert "pods" in kubectl("describe", "namespace", kubectl.namespace)
     kubectl("create", "secret", "generic", "s", "--from-literal=p=hidden")
     shown = kubectl("describe", "secret", "s")
